@@ -1,0 +1,279 @@
+"""Whole edits with a small random bundle: what must hold whatever the networks say."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.errors import Cancelled, GeometryError, OutputError, RequestError, TumorSynthError
+from TumorSynthLib.pipeline import Editor, candidate_seeds
+from TumorSynthLib.protocol import parse_request
+from TumorSynthLib.volume import Geometry, Volume
+from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
+
+
+@pytest.fixture(scope="module")
+def editor(tiny_bundle: Bundle) -> Editor:
+    """One warm editor for all tests."""
+    return Editor(tiny_bundle, "cpu")
+
+
+def geometry(kind: str) -> Geometry:
+    """Grids as scanners make them."""
+    affine = np.diag([1.5, 1.5, 2.0, 1.0])
+    shape = (64, 56, 40)
+    if kind == "thick":
+        affine, shape = np.diag([0.9, 0.9, 5.0, 1.0]), (96, 96, 18)
+    if kind == "oblique, left-handed":
+        turn = np.array([[np.cos(0.4), -np.sin(0.4), 0], [np.sin(0.4), np.cos(0.4), 0], [0, 0, 1]])
+        affine[:3, :3] = turn @ np.diag([-1.5, 1.5, 2.0])
+    affine[:3, 3] = [-40.0, 15.0, -30.0]
+    return Geometry(shape, affine)
+
+
+def phantom(kind: str = "plain", dtype: str = "int16") -> Volume:
+    """A soft-tissue CT: air, fat, muscle with noise."""
+    grid = geometry(kind)
+    rng = np.random.default_rng(1)
+    ijk = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in grid.shape), indexing="ij"))
+    radius = np.sqrt((ijk[:2] ** 2).sum(axis=0))
+    values = np.select([radius > 0.95, radius > 0.8], [-1000.0, -100.0], 50.0) + rng.normal(0, 8, grid.shape)
+    return Volume(values.astype(dtype), grid)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plain phantom on disk."""
+    path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
+    write_volume(phantom(), path)
+    return path
+
+
+def middle(volume: Volume) -> np.ndarray:
+    """RAS of the middle of a scan."""
+    return volume.geometry.to_ras((np.array(volume.array.shape) - 1) / 2)
+
+
+def ball(volume: Volume, radius_mm: float) -> Volume:
+    """A ball around the middle of a scan."""
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in volume.array.shape), indexing="ij"), axis=-1)
+    distance = np.linalg.norm(volume.geometry.to_ras(grid) - middle(volume), axis=-1)
+    return Volume(distance <= radius_mm, volume.geometry)
+
+
+def request(op: str, image: Path | None, out: Path, **more: Any) -> Any:
+    """A parsed request with few steps."""
+    values = {"schema": 1, "op": op, "out": str(out), "steps": 2, "domain": "soft-tissue-ct", **more}
+    if image is not None:
+        values["image"] = str(image)
+    return parse_request(values)
+
+
+def insert(image: Path, out: Path, **more: Any) -> Any:
+    """An insertion of 3 mL in the middle."""
+    more.setdefault("shape", {"volume_ml": 3.0})
+    more.setdefault("at", middle(read_volume(image)).tolist())
+    return request("insert", image, out, **more)
+
+
+@pytest.mark.parametrize("kind", ["plain", "thick", "oblique, left-handed"])
+@pytest.mark.parametrize("suffix", ["nrrd", "nii.gz"])
+def test_an_insertion_keeps_grid_type_and_background_and_has_the_volume_asked_for(
+    editor: Editor, tmp_path: Path, kind: str, suffix: str
+) -> None:
+    path = tmp_path / f"scan.{suffix}"
+    write_volume(phantom(kind), path)
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    folder = editor.run(insert(path, tmp_path / "out", format=suffix))
+    source, result = read_volume(path), read_volume(folder / f"image.{suffix}")
+    mask = read_mask(folder / "segmentation.seg.nrrd").array
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+    assert result.array.dtype == source.array.dtype
+    assert result.geometry.same_grid(source.geometry)
+    far = ndimage.distance_transform_edt(~mask, sampling=source.geometry.spacing) > 10.0
+    np.testing.assert_array_equal(result.array[far], source.array[far])
+    assert (result.array[mask] != source.array[mask]).mean() > 0.5
+    voxel = source.geometry.voxel_volume_mm3
+    assert abs(mask.sum() * voxel - 3000.0) <= max(60.0, voxel)
+    centroid = source.geometry.to_ras(np.argwhere(mask).mean(axis=0))
+    assert np.abs(centroid - middle(source)).max() <= source.geometry.spacing.max()
+
+
+def test_the_result_says_what_was_asked_measured_and_used(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    folder = editor.run(insert(scan, tmp_path / "out", texture={"firstorder_Mean": 30.0, "glcm_Imc1": -0.1}, candidates=2))
+    told = json.loads((folder / "result.json").read_text())
+    assert told["synthetic"] == "SYNTHETIC"
+    assert told["source_sha256"] == hashlib.sha256(scan.read_bytes()).hexdigest()
+    assert told["result_sha256"] == hashlib.sha256((folder / "image.nrrd").read_bytes()).hexdigest()
+    assert told["bundle"] == editor.bundle.identity
+    assert told["requested"] == {"shape_VoxelVolume": 3000.0, "firstorder_Mean": 30.0, "glcm_Imc1": -0.1}
+    assert told["request"]["guidance"] == 1.5
+    assert told["device"] == "cpu"
+    assert set(told["timings"]) == {"reading", "shape", "texture", "measuring", "writing"}
+    assert len(told["measured"]) == 14 + 93
+    distances = [candidate["distance"] for candidate in told["candidates"]]
+    assert [candidate["kept"] for candidate in told["candidates"]] == [True, False]
+    assert distances == sorted(distances)
+    assert any("glcm_Imc1" in warning for warning in told["warnings"])
+    assert {path.name for path in folder.iterdir()} == {"image.nrrd", "segmentation.seg.nrrd", "preview.png", "result.json"}
+
+
+def test_the_asked_mean_is_met_on_the_scans_own_grid(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    folder = editor.run(insert(scan, tmp_path / "out", texture={"firstorder_Mean": 20.0}))
+    mask = read_mask(folder / "segmentation.seg.nrrd").array
+    assert abs(float(read_volume(folder / "image.nrrd").array[mask].mean()) - 20.0) < 1.0
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_tumor(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    folders = [editor.run(insert(scan, tmp_path / name, seed=seed)) for name, seed in (("a", 5), ("b", 5), ("c", 6))]
+    for name in ("image.nrrd", "segmentation.seg.nrrd"):
+        first, same, other = ((folder / name).read_bytes() for folder in folders)
+        assert first == same
+        assert first != other
+
+
+def test_a_candidate_does_not_depend_on_how_many_there_are() -> None:
+    assert candidate_seeds(3, 4)[:2] == candidate_seeds(3, 2)
+
+
+def test_a_painted_mask_is_the_tumor_voxel_for_voxel(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    mask = ball(read_volume(scan), 9.0)
+    write_volume(mask, tmp_path / "mask.nii.gz")
+    folder = editor.run(request("insert", scan, tmp_path / "out", mask=str(tmp_path / "mask.nii.gz")))
+    np.testing.assert_array_equal(read_mask(folder / "segmentation.seg.nrrd").array, mask.array)
+
+
+def test_a_mask_on_a_finer_grid_marks_the_same_place(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    volume = read_volume(scan)
+    affine = volume.geometry.affine.copy()
+    affine[:3, :3] *= 0.5
+    fine = Volume(np.zeros([2 * n - 1 for n in volume.array.shape], np.int16), Geometry([2 * n - 1 for n in volume.array.shape], affine))
+    write_volume(ball(fine, 9.0), tmp_path / "mask.nrrd")
+    folder = editor.run(request("insert", scan, tmp_path / "out", mask=str(tmp_path / "mask.nrrd")))
+    found, wanted = read_mask(folder / "segmentation.seg.nrrd").array, ball(volume, 9.0).array
+    assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.9
+
+
+def test_a_removal_leaves_an_empty_segmentation_and_a_smooth_filling_without_noise(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    source = read_volume(scan)
+    mask = ball(source, 10.0)
+    bright = source.array.copy()
+    bright[mask.array] += 500
+    write_volume(Volume(bright, source.geometry), tmp_path / "bright.nrrd")
+    write_volume(mask, tmp_path / "mask.nrrd")
+    folder = editor.run(request("remove", tmp_path / "bright.nrrd", tmp_path / "out", mask=str(tmp_path / "mask.nrrd"), noise=False))
+    filled = read_volume(folder / "image.nrrd").array[mask.array].astype(float)
+    assert not read_volume(folder / "segmentation.seg.nrrd").array.any()
+    told = json.loads((folder / "result.json").read_text())
+    assert told["steps"] == 1
+    assert abs(filled.mean() - 50.0) < 40.0
+    assert filled.std() < 0.6 * source.array[mask.array].std() + 10.0
+
+
+def test_removal_with_noise_continues_the_noise_of_the_surroundings(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    from TumorSynthLib.noise import noise_power_ratio, surroundings
+
+    source = read_volume(scan)
+    mask = ball(source, 12.0)
+    write_volume(mask, tmp_path / "mask.nrrd")
+    folder = editor.run(request("remove", scan, tmp_path / "out", mask=str(tmp_path / "mask.nrrd")))
+    values = read_volume(folder / "image.nrrd").array.astype(np.float32)
+    around = surroundings(source.array.astype(np.float32), mask.array, source.geometry.spacing)
+    assert 0.8 < noise_power_ratio(values, mask.array, around, source.geometry.spacing) < 1.25
+
+
+def test_a_box_and_a_region_hold_the_whole_tumor(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    source = read_volume(scan)
+    center = middle(source)
+    box = [(center - 12).tolist(), (center + 12).tolist()]
+    folder = editor.run(request("insert", scan, tmp_path / "boxed", box=box))
+    ras = source.geometry.to_ras(np.argwhere(read_mask(folder / "segmentation.seg.nrrd").array))
+    assert (ras >= center - 12).all() and (ras <= center + 12).all()
+    region = ball(source, 11.0)
+    write_volume(region, tmp_path / "region.nrrd")
+    more = {"region": str(tmp_path / "region.nrrd"), "at": (center + [6.0, 0, 0]).tolist(), "shape": {"volume_ml": 2.0}}
+    folder = editor.run(insert(scan, tmp_path / "inside", **more))
+    mask = read_mask(folder / "segmentation.seg.nrrd").array
+    assert not (mask & ~region.array).any()
+    assert abs(mask.sum() * source.geometry.voxel_volume_mm3 - 2000.0) <= 40.0
+
+
+def test_texture_like_another_tumor_asks_for_its_measured_features(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    source = read_volume(scan)
+    mask = ball(source, 10.0)
+    values = source.array.copy()
+    values[mask.array] = 90
+    write_volume(Volume(values, source.geometry), tmp_path / "other.nrrd")
+    write_volume(mask, tmp_path / "other_mask.nrrd")
+    like = {"image": str(tmp_path / "other.nrrd"), "mask": str(tmp_path / "other_mask.nrrd"), "label": 1}
+    folder = editor.run(insert(scan, tmp_path / "out", like=like))
+    told = json.loads((folder / "result.json").read_text())
+    assert told["requested"]["firstorder_Mean"] == pytest.approx(90.0)
+
+
+def test_a_shape_alone_is_a_mask_at_one_millimetre(editor: Editor, tmp_path: Path) -> None:
+    folder = editor.run(request("shape", None, tmp_path / "out", shape={"volume_ml": 5.0, "sphericity": 0.7}, domain="auto"))
+    mask = read_mask(folder / "segmentation.seg.nrrd")
+    np.testing.assert_allclose(mask.geometry.spacing, 1.0)
+    assert mask.array.sum() == 5000
+    assert {path.name for path in folder.iterdir()} == {"segmentation.seg.nrrd", "result.json"}
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        ({"at": [900.0, 0.0, 0.0]}, GeometryError, "outside the scan"),
+        ({"domain": "knee-xray"}, RequestError, "soft-tissue-ct"),
+        ({"shape": {"volume_ml": 5000.0}}, RequestError, "does not fit"),
+        ({"method": "flow"}, RequestError, "bridge"),
+        ({"rim": 0.5}, RequestError, "rim"),
+        ({"image": "/nowhere/scan.nrrd"}, TumorSynthError, "scan.nrrd"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(
+    editor: Editor, scan: Path, tmp_path: Path, more: dict[str, Any], error: type[TumorSynthError], words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        values = insert(scan, tmp_path / "out").to_dict()
+        editor.run(parse_request({**{key: value for key, value in values.items() if value is not None}, **more}))
+    assert words in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_result_is_kept_unless_told_otherwise(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    folder = editor.run(insert(scan, tmp_path / "out"))
+    before = (folder / "image.nrrd").read_bytes()
+    with pytest.raises(OutputError):
+        editor.run(insert(scan, tmp_path / "out", seed=9))
+    assert (folder / "image.nrrd").read_bytes() == before
+    editor.run(insert(scan, tmp_path / "out", seed=9, overwrite=True))
+    assert (folder / "image.nrrd").read_bytes() != before
+
+
+def test_cancelling_leaves_nothing(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    def cancel(stage: str, share: float) -> None:
+        if stage == "sampling" and share > 0.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        editor.run(insert(scan, tmp_path / "out"), cancel)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_never_goes_back_and_ends_at_one(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    shares: list[float] = []
+    editor.run(insert(scan, tmp_path / "out"), lambda stage, share: shares.append(share))
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
+
+
+def test_a_tumor_in_the_air_is_reported(editor: Editor, scan: Path, tmp_path: Path) -> None:
+    source = read_volume(scan)
+    corner = source.geometry.to_ras(np.array([7.0, 7.0, 20.0]))
+    folder = editor.run(insert(scan, tmp_path / "out", at=corner.tolist(), shape={"volume_ml": 1.0}))
+    assert any("air" in warning for warning in json.loads((folder / "result.json").read_text())["warnings"])

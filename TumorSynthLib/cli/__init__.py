@@ -1,0 +1,92 @@
+"""The program ``tumorsynth``, also ``python -m TumorSynthLib``.
+
+Exit code 0 means success, 1 an error, 2 a command that cannot be understood, 130 a run stopped by Ctrl-C. An error is
+one line on stderr. Nothing heavy is imported until a command runs.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from TumorSynthLib.cli import tools
+from TumorSynthLib.cli.edit import edit_command
+from TumorSynthLib.errors import TumorSynthError
+from TumorSynthLib.result import versions
+
+__all__ = ["app", "main"]
+
+_UsageError: Any = typer.BadParameter.__bases__[0]  # its own module moved between versions of typer
+
+OPERATIONS = {
+    "insert": "Insert a new tumor at a point, in a box or in a painted mask.",
+    "remove": "Replace a painted or segmented region by plausible healthy tissue.",
+    "shape": "Make a tumor's mask alone.",
+}
+"""Edit operations that work, with their help."""
+
+
+class _OneLineErrors(TyperGroup):
+    """A group of commands that ends every failure with one line on stderr and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]
+        try:
+            code = super().main(args, **(options | {"standalone_mode": False}))
+        except TumorSynthError as error:
+            code = _fail(f"{error.message}  {error.hint}", 1)
+        except _UsageError as error:
+            code = _fail(f"{error.format_message()}  See --help.", 2)
+        except (OSError, MemoryError) as error:
+            code = _fail(str(error) or "Out of memory.", 1)
+        except (KeyboardInterrupt, typer.Abort):
+            code = 130
+        if code == 130:
+            typer.echo("Stopped.", err=True)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> int:
+    """One line on stderr, whatever the message holds; two spaces stand before the hint."""
+    lines = (part.strip() for part in message.splitlines())
+    typer.echo(f"error: {' '.join(line for line in lines if line).strip()}", err=True)
+    return code
+
+
+app = typer.Typer(cls=_OneLineErrors, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def _program(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the versions that numbers depend on.", is_eager=True)
+    ] = False,
+) -> None:
+    """Insert and remove tumors in CT, MR and PET scans, steered by radiomics features. Research only, not for clinical use."""
+    if version:
+        typer.echo("\n".join(f"{name} {number}" for name, number in versions().items()))
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+for _op, _help in OPERATIONS.items():
+    app.command(_op, help=_help)(edit_command(_op))
+for _command in (tools.batch, tools.features, tools.bundles, tools.prepare, tools.evaluate):
+    app.command(_command.__name__)(_command)
+
+
+def main() -> None:
+    """Run the program on the arguments of this process."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="tumorsynth")
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """End by way of every ``with`` block, so that a batch system that stops the job finds nothing half-written."""
+    sys.exit(128 + number)

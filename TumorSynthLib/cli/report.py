@@ -1,0 +1,78 @@
+"""What the program shows: a progress bar on stderr, and results for people or, as JSON, for machines."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from TumorSynthLib.result import plain, read_result
+
+Progress = Callable[[str, float], None]
+
+_ALWAYS = ("shape_VoxelVolume", "shape_Sphericity", "firstorder_Mean")
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress | None]:
+    """A callback (stage, fraction done) that draws a bar, or None where nobody is watching.
+
+    Parameters
+    ----------
+    quiet : draw nothing, even on a terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=1.0, file=sys.stderr, leave=False, bar_format="{desc:<20} {bar} {percentage:3.0f}% {elapsed}") as bar:
+
+        def progress(stage: str, fraction: float) -> None:
+            bar.set_description_str(stage, refresh=False)
+            bar.n = min(max(fraction, 0.0), 1.0)
+            bar.refresh()
+
+        yield progress
+
+
+def show_json(values: Any) -> None:
+    """Print one JSON value."""
+    typer.echo(json.dumps(plain(values), indent=2, allow_nan=False))
+
+
+def show_result(folder: Path, as_json: bool) -> None:
+    """Print where a result lies, what was requested and measured, and the warnings."""
+    result = read_result(folder)
+    if as_json:
+        show_json({"out": str(folder), **result})
+        return
+    typer.echo(f"result   {folder}")
+    if (folder / "preview.png").is_file():
+        typer.echo(f"picture  {folder / 'preview.png'}")
+    for line in comparison(result["requested"], result["measured"]):
+        typer.echo(line)
+    for warning in result["warnings"]:
+        typer.echo(f"warning: {warning}")
+
+
+def comparison(requested: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
+    """Lines of a table of requested and measured features; besides what was requested, volume, sphericity and mean.
+
+    >>> comparison({"shape_VoxelVolume": 8000.0}, {"shape_VoxelVolume": 7984.0, "glcm_Contrast": 2.0})
+    ['feature         requested    measured', 'volume in mL            8       7.984']
+    """
+    names = list(dict.fromkeys([*requested, *(name for name in _ALWAYS if name in measured)]))
+    rows = [("feature", "requested", "measured")]
+    for name in names:
+        label, factor = ("volume in mL", 1e-3) if name == "shape_VoxelVolume" else (name, 1.0)
+        rows.append((label, _number(requested.get(name), factor), _number(measured.get(name), factor)))
+    width = max(len(label) for label, _, _ in rows)
+    return [f"{label:<{width}} {asked:>12} {found:>11}" for label, asked, found in rows] if names else []
+
+
+def _number(value: float | None, factor: float) -> str:
+    return "-" if value is None else f"{value * factor:.4g}"

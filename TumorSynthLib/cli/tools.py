@@ -1,0 +1,134 @@
+"""The commands beside the edits: many requests, features, bundles, data and evaluation."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from TumorSynthLib.bundle import Bundle, list_bundles, load_bundle
+from TumorSynthLib.cli.report import progress_bar, show_json
+from TumorSynthLib.errors import BundleError
+
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_BundleName = Annotated[str, typer.Option("--bundle", help="Model bundle.")]
+_Data = Annotated[Path, typer.Option("--data", help="Folder with index.csv and the images.")]
+_Split = Annotated[str, typer.Option("--split", help="Split as the index names it.")]
+
+
+def batch(
+    requests: Annotated[Path, typer.Argument(help="File with one request, a JSON object, per line.", metavar="REQUESTS")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the result folders and of manifest.csv.")],
+    as_json: _Json = False,
+) -> None:
+    """Run many requests. Results that are there already are kept; a bad line is reported and the others run."""
+    from TumorSynthLib.batch import run_batch
+
+    with progress_bar(as_json) as progress:
+        summary = run_batch(requests, out, progress)
+    for failure in summary.failures:
+        typer.echo(f"error: line {failure['line']}: {' '.join(failure['error'].split())}", err=True)
+    if as_json:
+        show_json({"manifest": summary.manifest, "done": summary.done, "kept": summary.kept, "failures": summary.failures})
+    else:
+        typer.echo(f"manifest {summary.manifest}")
+        typer.echo(f"{summary.done} done, {summary.kept} there already, {len(summary.failures)} failed")
+    if summary.failures:
+        raise typer.Exit(1)
+
+
+def features(
+    image: Annotated[Path, typer.Argument(help="Scan.", metavar="IMAGE")],
+    mask: Annotated[Path, typer.Argument(help="Mask or label map.", metavar="MASK")],
+    domain: Annotated[str, typer.Option("--domain", help="Organ and modality, see the command bundles.")],
+    label: Annotated[int, typer.Option("--label", help="Value of the region in the mask.")] = 1,
+    bundle: _BundleName = "base",
+    as_json: _Json = False,
+) -> None:
+    """Measure the radiomics features of a region, with the bundle's pinned settings."""
+    values = _measure(image, mask, label, load_bundle(bundle), domain)
+    if as_json:
+        show_json(values)
+    else:
+        for name, value in values.items():
+            typer.echo(f"{name:<48} {value:.6g}")
+
+
+def _measure(image: Path, mask: Path, label: int, bundle: Bundle, domain_id: str) -> dict[str, float]:
+    domain, settings = bundle.domain(domain_id), bundle.radiomics(domain_id)
+    from TumorSynthLib.features import measure_shape, measure_texture
+    from TumorSynthLib.intensity import fit_intensity
+    from TumorSynthLib.volume import mask_box
+    from TumorSynthLib.volume_io import mask_on_grid, read_mask, read_volume
+
+    volume = read_volume(image)
+    region = mask_on_grid(read_mask(mask, label), volume.geometry)
+    intensity = fit_intensity(volume.array, domain)
+    box = mask_box(region)
+    geometry, inside = volume.geometry.cropped(box), region[box.slices]
+    u = intensity.normalize(volume.array[box.slices])
+    return measure_shape(inside, geometry) | measure_texture(u, inside, geometry, settings)
+
+
+def bundles(as_json: _Json = False) -> None:
+    """List the model bundles with their licences and domains."""
+    listed = [_describe(name) for name in list_bundles()]
+    if as_json:
+        show_json(listed)
+    else:
+        for entry in listed:
+            _show_bundle(entry)
+        if not listed:
+            typer.echo("There are no bundles.")
+    if any("error" in entry for entry in listed):
+        raise typer.Exit(1)
+
+
+def _describe(name: str) -> dict[str, Any]:
+    try:
+        bundle = load_bundle(name)
+    except BundleError as error:
+        return {"id": name, "error": str(error)}
+    domains = [{"id": item.id, "organ": item.organ, "modality": item.modality, "unit": item.unit} for item in bundle.domains]
+    texts = {"licence": bundle.licence, "intended_use": bundle.info["intended_use"], "path": bundle.path}
+    return {**bundle.identity, **texts, "domains": domains}
+
+
+def _show_bundle(entry: dict[str, Any]) -> None:
+    if "error" in entry:
+        typer.echo(f"error: {entry['error']}", err=True)
+        return
+    typer.echo(f"{entry['id']} {entry['version']}, {entry['licence']}")
+    typer.echo(f"  {entry['intended_use']}")
+    for domain in entry["domains"]:
+        typer.echo(f"  {domain['id']:<20} {domain['organ']}, {domain['modality']}, values in {domain['unit']}")
+
+
+def prepare(
+    data: _Data,
+    split: _Split,
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+) -> None:
+    """Prepare the images of a split for training."""
+    from TumorSynthLib.train.prepare import prepare as prepare_images
+
+    prepare_images(data, split, out)
+    typer.echo(f"prepared {out}")
+
+
+def evaluate(
+    data: _Data,
+    split: _Split,
+    table: Annotated[str, typer.Option("--table", help="Table of the index that lists the cases.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
+    bundle: _BundleName = "base",
+    as_json: _Json = False,
+) -> None:
+    """Measure a bundle on a split: features against their nulls, and removal."""
+    loaded = load_bundle(bundle)
+    from TumorSynthLib.evaluate import run
+
+    report = run(data, split, table, out, loaded)
+    if as_json:
+        show_json(report)
+    else:
+        typer.echo(f"report   {out}")

@@ -1,0 +1,55 @@
+"""From a mask on the working grid to what the bridge sees: the filled patch, soft masks and the support."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from TumorSynthLib.fill import harmonic_fill
+from TumorSynthLib.scaling import FeatureScale
+
+
+def grow(mask: Tensor, voxels: int) -> Tensor:
+    """A mask (B, 1, D, H, W) grown by a number of voxels in the 18-neighborhood, as bool."""
+    grown = mask.float()
+    for _ in range(voxels):
+        # Two of three axes at a time: rounder than a cube, cheaper than a ball.
+        grown = torch.maximum(
+            torch.maximum(F.max_pool3d(grown, (3, 3, 1), 1, (1, 1, 0)), F.max_pool3d(grown, (3, 1, 3), 1, (1, 0, 1))),
+            F.max_pool3d(grown, (1, 3, 3), 1, (0, 1, 1)),
+        )
+    return grown > 0.5
+
+
+def filled_region(mask: Tensor) -> Tensor:
+    """What is hidden from the bridge: the mask and one voxel around it, where its border blurs into the surroundings."""
+    return grow(mask, 1)
+
+
+def without_region(v: Tensor, hidden: Tensor) -> Tensor:
+    """Network input (B, 1, D, H, W) with the hidden region filled harmonically from its surroundings.
+
+    The bridge thus starts from the smoothest continuation of the healthy tissue, and never from an intensity that
+    some tissue could really have, as when masks are painted into images.
+    """
+    return harmonic_fill(v, hidden)
+
+
+def latent_masks(mask: Tensor, hidden: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Soft masks (B, 2, d, h, w) and support (B, 1, d, h, w) on the latent grid.
+
+    Masks are averaged over each latent cell, so that tumors smaller than a cell are still seen (a nearest-neighbor mask
+    loses them). The support holds every cell that the hidden region touches, and the cells next to them.
+    """
+    soft = F.avg_pool3d(torch.cat([mask, hidden], dim=1).float(), factor)
+    touched = (soft[:, 1:] > 0).float()
+    return soft, F.max_pool3d(touched, 3, 1, 1)
+
+
+def feature_scores(
+    features: Mapping[str, float], tokens: Sequence[str], scales: Mapping[str, FeatureScale]
+) -> tuple[list[float], list[bool]]:
+    """Normal scores of the features that have a token, and which are present."""
+    present = [name in features and name in scales for name in tokens]
+    return [scales[name].score(features[name]) if there else 0.0 for name, there in zip(tokens, present, strict=True)], present

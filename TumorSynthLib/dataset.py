@@ -1,0 +1,174 @@
+"""The compact training file: images in domain values, and regions with their masks and measured features."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from TumorSynthLib.configs import DOMAINS, Domain, WorkConfig
+from TumorSynthLib.errors import DataError
+from TumorSynthLib.intensity import Intensity
+from TumorSynthLib.resample import resample
+from TumorSynthLib.volume import Geometry, work_grid
+
+TUMOR, PART, HEALTHY = 0, 1, 2
+"""Kinds of region: a whole tumor, a part of one, tissue without tumor."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainImage:
+    """One image of the training file."""
+
+    id: str
+    """Name in the data set's index."""
+    patient: str
+    """Patient, for splits."""
+    domain: Domain
+    """Organ and modality."""
+    counts: np.ndarray
+    """Stored values, int16 (i, j, k)."""
+    step: float
+    """Domain units per count."""
+    geometry: Geometry
+    """Where the voxels are."""
+
+    @property
+    def intensity(self) -> Intensity:
+        """Maps of the stored counts: they are domain values already, up to a factor."""
+        return Intensity(0.0, 1.0 / self.step, self.domain.center, self.domain.scale)
+
+    def patch(self, grid: Geometry) -> np.ndarray:
+        """Network input on a working grid, float32."""
+        u = resample(self.counts, self.geometry, grid) * np.float32(self.step)
+        return self.intensity.to_input(u)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A masked region of an image on a working grid, with the features of the tissue inside."""
+
+    image: int
+    """Index of the image."""
+    kind: int
+    """TUMOR, PART or HEALTHY."""
+    center: tuple[float, float, float]
+    """Center of the working grid, RAS mm."""
+    spacing: float
+    """Working voxel in mm."""
+    flips: tuple[bool, bool, bool]
+    """Axes of the working grid that are reversed (augmentation)."""
+    volume_mm3: float
+    """Volume of the region on the image's own grid."""
+
+
+def choose_spacing(extent_mm: float, native: Iterable[float], work: WorkConfig) -> float:
+    """Working voxel in mm for a region of the given largest extent: fine enough to show texture, coarse enough for a margin.
+
+    Never finer than the finest native spacing, which would only cost.
+    """
+    needed = extent_mm / (work.size * (1.0 - 2.0 * work.margin))
+    return float(max(needed, work.min_spacing, min(native)))
+
+
+def flip(array: np.ndarray, flips: Sequence[bool]) -> np.ndarray:
+    """Reverse the chosen axes of an (i, j, k) array."""
+    axes = tuple(axis for axis, flag in enumerate(flips) if flag)
+    return np.ascontiguousarray(np.flip(array, axes)) if axes else array
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Everything the trainers of codec and bridge read."""
+
+    images: tuple[TrainImage, ...]
+    """All images."""
+    regions: tuple[Region, ...]
+    """All regions."""
+    masks: np.ndarray
+    """Bit-packed region masks on their (flipped) working grids, uint8 (n, size^3 / 8)."""
+    features: np.ndarray
+    """Measured texture features, float32 (n, names); NaN where undefined."""
+    names: tuple[str, ...]
+    """Names of the features."""
+    work: WorkConfig
+    """The working grid."""
+
+    def mask(self, index: int) -> np.ndarray:
+        """Mask of a region, bool (size, size, size)."""
+        size = self.work.size
+        return np.unpackbits(self.masks[index])[: size**3].reshape(size, size, size).astype(bool)
+
+    def patch(self, index: int) -> np.ndarray:
+        """Network input around a region, float32 (size, size, size)."""
+        region = self.regions[index]
+        image = self.images[region.image]
+        grid = work_grid(image.geometry, np.array(region.center), region.spacing, self.work.size)
+        return flip(image.patch(grid), region.flips)
+
+
+def shapes_file(path: Path) -> Path:
+    """Where the shapes of a training file are: beside it, ending in ``.shapes.npz``."""
+    return path.with_suffix(".shapes.npz")
+
+
+def save_training_data(path: Path, data: TrainingData) -> None:
+    """Write the training file (numpy's npz, compressed), whole or not at all."""
+    arrays: dict[str, np.ndarray] = {f"image_{n:04d}": image.counts for n, image in enumerate(data.images)}
+    meta = {
+        "schema": 1,
+        "images": [
+            {"id": i.id, "patient": i.patient, "domain": i.domain.id, "step": i.step, "affine": i.geometry.affine.tolist()}
+            for i in data.images
+        ],
+        "regions": [asdict(region) for region in data.regions],
+        "names": list(data.names),
+        "work": asdict(data.work),
+    }
+    arrays["masks"] = data.masks
+    arrays["features"] = data.features
+    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
+    partial = path.with_name(f".partial-{path.name}")
+    with partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def load_training_data(path: Path) -> TrainingData:
+    """Read a training file.
+
+    Raises
+    ------
+    DataError : when the file is missing, broken or of another kind.
+    """
+    if not path.exists():
+        raise DataError("data.missing", f"There is no training file {path}.", "Make one with `tumorsynth prepare`.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta: dict[str, Any] = json.loads(arrays["meta"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            "data.broken", f"{path} is not a training file: {error}", "Make it again with `tumorsynth prepare`."
+        ) from error
+    domains = {domain.id: domain for domain in DOMAINS}
+    images = tuple(
+        TrainImage(
+            m["id"],
+            m["patient"],
+            domains[m["domain"]],
+            arrays[f"image_{n:04d}"],
+            m["step"],
+            Geometry(arrays[f"image_{n:04d}"].shape, np.array(m["affine"])),
+        )
+        for n, m in enumerate(meta["images"])
+    )
+    regions = tuple(
+        Region(r["image"], r["kind"], tuple(r["center"]), r["spacing"], tuple(r["flips"]), r["volume_mm3"])
+        for r in meta["regions"]
+    )
+    return TrainingData(images, regions, arrays["masks"], arrays["features"], tuple(meta["names"]), WorkConfig(**meta["work"]))

@@ -1,0 +1,80 @@
+"""Which domain an image belongs to: as asked, or by metadata and intensities."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from TumorSynthLib.configs import Domain
+from TumorSynthLib.errors import RequestError
+from TumorSynthLib.volume import Volume
+
+_MODALITIES = {"CT": "CT", "MR": "MR", "PT": "PET"}
+
+
+def choose_domain(
+    asked: str, domains: Sequence[Domain], scan: Volume, metadata: Mapping[str, str], center_ras: np.ndarray
+) -> tuple[Domain, list[str]]:
+    """The domain of an edit, and what the user should know about the choice.
+
+    Parameters
+    ----------
+    asked : id of a domain, or ``auto``.
+    domains : domains of the bundle.
+    scan : the image.
+    metadata : what the file tells of itself (``modality``), may be empty.
+    center_ras : where the edit is, RAS mm; a CT shows lung there or it does not.
+
+    Raises
+    ------
+    RequestError : for an unknown id, and where ``auto`` cannot tell; both list the domains.
+    """
+    listing = ", ".join(domain.id for domain in domains)
+    if asked != "auto":
+        for domain in domains:
+            if domain.id == asked:
+                return domain, []
+        raise RequestError("request.domain", f"The bundle has no domain {asked!r}.", f"It has: {listing}.")
+    modality = _MODALITIES.get(metadata.get("modality", ""), "")
+    if modality == "CT" or (not modality and looks_like_ct(scan.array)):
+        wanted = "lung-ct" if lung_share(scan, center_ras) > 0.25 else "soft-tissue-ct"
+        for domain in domains:
+            if domain.id == wanted:
+                return domain, [f"The domain was found to be {wanted}; name another one if that is wrong."]
+    fitting = [domain for domain in domains if modality and domain.modality.startswith(modality)]
+    if len(fitting) == 1:
+        return fitting[0], [f"The domain was found to be {fitting[0].id}."]
+    found = (
+        f"{modality} in general"
+        if modality
+        else f"values from {scan.array.min():g} to {scan.array.max():g}, no modality in the file"
+    )
+    raise RequestError(
+        "request.domain",
+        f"The domain cannot be told from this file (found {found}).",
+        f"Name one of: {', '.join(domain.id for domain in fitting) or listing}.",
+    )
+
+
+def tissue(u: np.ndarray, domain: Domain) -> np.ndarray:
+    """Voxels that are tissue (lung included) rather than air around the patient, by a threshold that suits the modality."""
+    if domain.modality == "CT":
+        return u > (-1010.0 if domain.id == "lung-ct" else -250.0)
+    return u > (0.2 if domain.unit == "SUV" else 8.0)
+
+
+def looks_like_ct(array: np.ndarray) -> bool:
+    """Whether values look like Hounsfield units: air near -1000 in a fair share of the image, tissue around 0."""
+    flat = array.reshape(-1)
+    flat = flat[:: max(1, flat.size // 200_000)]
+    low, high = float(flat.min()), float(flat.max())
+    tissue = float(np.mean((flat > -200) & (flat < 300)))
+    return -3100.0 <= low <= -300.0 and high <= 32767.0 and tissue > 0.02
+
+
+def lung_share(scan: Volume, center_ras: np.ndarray, reach_mm: float = 35.0) -> float:
+    """Share of voxels with the attenuation of aerated lung (-950 to -600 HU) within a cube around a point."""
+    at = np.rint(scan.geometry.to_ijk(center_ras)).astype(int)
+    reach = np.ceil(reach_mm / scan.geometry.spacing).astype(int)
+    start, stop = (np.clip(edge, 0, scan.array.shape) for edge in (at - reach, at + reach + 1))
+    part = scan.array[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
+    return float(np.mean((part > -950) & (part < -600))) if part.size else 0.0

@@ -1,0 +1,183 @@
+"""One texture edit on the scan's own grid: synthesize, restore noise, meet first-order targets, composite, measure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order, soft_border
+from TumorSynthLib.configs import WorkConfig
+from TumorSynthLib.dataset import choose_spacing
+from TumorSynthLib.features import measure_texture
+from TumorSynthLib.noise import add_noise, noise_power, sample, scan_noise, surroundings
+from TumorSynthLib.resample import resample
+from TumorSynthLib.scaling import FeatureScale
+from TumorSynthLib.scene import Scene
+from TumorSynthLib.texture import Sampling, Task, TextureModel
+from TumorSynthLib.volume import Box, Geometry, Volume, mask_box, work_grid
+
+SURROUNDINGS_MM = 18.0
+"""How far around the mask the scan is looked at."""
+NOISE_FACTORS = (0.0, 0.5, 1.0, 1.5)
+"""Noise levels tried, as shares of the surroundings' sd, where texture features are asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextureEdit:
+    """What to do with one region of a scan."""
+
+    mask: np.ndarray
+    """The region on the scan's grid, bool."""
+    features: Mapping[str, float] | None
+    """Asked texture features for a tumor; None for healthy tissue."""
+    noise: bool = True
+    """Whether the scan's noise is restored."""
+    match: bool = True
+    """Whether asked first-order features are met by a remapping after the network."""
+    drawn: Mapping[str, float] = field(default_factory=dict)
+    """Features of a typical tumor for what was not asked; they steer the networks but are no target to be judged by."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One finished edit."""
+
+    values: np.ndarray
+    """Stored values inside ``box``."""
+    box: Box
+    """Part of the scan that may have changed."""
+    seed: int
+    """Seed of the sample."""
+    distance: float
+    """Root mean square difference between asked and measured features, in normal scores; 0 where nothing is asked."""
+    warnings: list[str]
+    """What could not be met."""
+
+    def apply(self, scan: Volume) -> Volume:
+        """The scan with this edit."""
+        return scan.pasted(self.values, self.box)
+
+
+@dataclass(frozen=True, eq=False)
+class EditRegion:
+    """The neighborhood of an edit on the scan's grid."""
+
+    box: Box
+    geometry: Geometry
+    x: np.ndarray
+    u: np.ndarray
+    mask: np.ndarray
+    weights: np.ndarray
+
+
+def working_grid(scan: Volume, mask: np.ndarray, work: WorkConfig) -> Geometry:
+    """The working grid around a mask."""
+    box = mask_box(mask)
+    geometry = scan.geometry
+    ends = geometry.to_ras(np.array([box.start, np.array(box.stop) - 1]))
+    extent = float((np.array(box.shape) * geometry.spacing).max())
+    return work_grid(geometry, ends.mean(axis=0), choose_spacing(extent, geometry.spacing, work), work.size)
+
+
+def work_task(scene: Scene, edit: TextureEdit, work: WorkConfig) -> tuple[Task, Geometry]:
+    """What the networks see of an edit, and the grid they see it on."""
+    grid = working_grid(scene.scan, edit.mask, work)
+    near = mask_box(edit.mask).expanded(np.full(3, 2), edit.mask.shape)
+    mask = resample(edit.mask[near.slices], scene.scan.geometry.cropped(near), grid, outside=0.0) > 0.5
+    if not mask.any():
+        # A tumor thinner than a working voxel still marks the voxel that it is in.
+        soft = resample(edit.mask[near.slices], scene.scan.geometry.cropped(near), grid, outside=0.0)
+        mask = soft >= soft.max()
+    u = scene.intensity.normalize(resample(scene.scan.array, scene.scan.geometry, grid))
+    features = None if edit.features is None else {**edit.drawn, **edit.features}
+    return Task(scene.intensity.to_input(u), mask, scene.domain, float(grid.spacing[0]), features), grid
+
+
+def edit_texture(
+    scene: Scene,
+    edit: TextureEdit,
+    model: TextureModel,
+    sampling: Sampling,
+    progress: Callable[[str, float], None],
+) -> list[Candidate]:
+    """Finished candidates, the best measured first.
+
+    Parameters
+    ----------
+    scene : scan and domain.
+    edit : region and what is asked.
+    model : warm networks.
+    sampling : steps, guidance and one seed per candidate.
+    progress : called with a stage and the share of it that is done.
+    """
+    task, grid = work_task(scene, edit, WorkConfig())
+    predictions = model.synthesize(task, sampling, lambda share: progress("sampling", share))
+    region = edit_region(scene, edit)
+    found = []
+    for number, (v, seed) in enumerate(zip(predictions, sampling.seeds, strict=True)):
+        u = resample(scene.intensity.from_input(v), grid, region.geometry, smooth=False)
+        found.append(finish(scene, edit, region, u, seed, model.scales[scene.domain.id]))
+        progress("compositing", (number + 1) / len(predictions))
+    return sorted(found, key=lambda candidate: candidate.distance)
+
+
+def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
+    """The part of a scan that an edit reads and writes."""
+    scan = scene.scan
+    box = mask_box(edit.mask).expanded(SURROUNDINGS_MM / scan.geometry.spacing, scan.array.shape)
+    geometry, x, mask = scan.geometry.cropped(box), scan.array[box.slices], edit.mask[box.slices]
+    written = mask
+    if edit.features is None:
+        # A removed tumor's border has blurred into its surroundings: one more voxel goes with it.
+        written = ndimage.binary_dilation(mask, ndimage.generate_binary_structure(3, 1))
+    return EditRegion(box, geometry, x, scene.intensity.normalize(x), mask, soft_border(written, geometry.spacing))
+
+
+def finish(
+    scene: Scene, edit: TextureEdit, region: EditRegion, u: np.ndarray, seed: int, scales: Mapping[str, FeatureScale]
+) -> Candidate:
+    """From a smooth prediction on the scan's grid (domain values) to a finished candidate."""
+    asked = dict(edit.features or {})
+    targets = {name: value for name, value in {**edit.drawn, **asked}.items() if name in MATCHABLE} if edit.match else {}
+    best: Candidate | None = None
+    for level in _noise_levels(edit, asked):
+        noisy = _with_noise(region, u, seed, level) if level > 0.0 else u
+        matched = match_first_order(noisy, region.mask, targets, region.u, region.weights)
+        limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
+        values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
+        distance = _distance(scene, region, values, asked, scales)
+        if best is None or distance < best.distance:
+            # A drawn feature that could not be met is nobody's loss.
+            told = matched.warnings if asked else []
+            best = Candidate(values, region.box, seed, distance, told)
+    assert best is not None
+    return best
+
+
+def _noise_levels(edit: TextureEdit, asked: Mapping[str, float]) -> Sequence[float]:
+    """Shares of the surroundings' noise to try: what is asked decides the level, where it can."""
+    if not edit.noise:
+        return (0.0,)
+    steered = any(not name.startswith("firstorder_") for name in asked)
+    return NOISE_FACTORS if steered else (1.0,)
+
+
+def _with_noise(region: EditRegion, u: np.ndarray, seed: int, level: float) -> np.ndarray:
+    """The prediction with the noise of its surroundings."""
+    spacing = region.geometry.spacing
+    around = surroundings(region.u, region.mask, spacing, like=u[region.mask])
+    model = scan_noise(region.u, around, spacing)
+    field = sample(model, u.shape, np.random.default_rng((seed, 1)))
+    written = region.weights > 0
+    noisy, _ = add_noise(u, field, written, level**2 * noise_power(region.u, around, spacing), spacing)
+    return noisy
+
+
+def _distance(scene: Scene, region: EditRegion, values: np.ndarray, asked: Mapping[str, float], scales: Mapping[str, FeatureScale]) -> float:
+    names = [name for name in asked if name in scales]
+    if not names:
+        return 0.0
+    measured = measure_texture(scene.intensity.normalize(values), region.mask, region.geometry, scene.domain.radiomics, names)
+    errors = [scales[name].score(measured[name]) - scales[name].score(asked[name]) for name in names]
+    return float(np.sqrt(np.mean(np.square(errors))))

@@ -1,0 +1,190 @@
+"""One tumor of the texture table: what is measured on the real one, what the networks draw, and how each arm is finished.
+
+The tumor is real and lies in the scan, so it is taken out first: its mask and a band of 1.5 voxels are filled harmonically
+(``cases.blanked``), and every arm edits that scan. What the scan says about the tumor beyond this band stays, for example
+the spill of a hot spot in PET, and the intensity scale of MR is that of the whole scan; the arms without network see the
+same.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.configs import WorkConfig
+from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, edit_region, finish, work_task
+from TumorSynthLib.errors import FeatureError
+from TumorSynthLib.evaluate.cases import Case, Row, blanked, read_case
+from TumorSynthLib.feature_names import TEXTURE_FEATURES
+from TumorSynthLib.features import measure_texture
+from TumorSynthLib.pipeline import candidate_seeds
+from TumorSynthLib.resample import resample
+from TumorSynthLib.scaling import FeatureScale
+from TumorSynthLib.scene import Scene
+from TumorSynthLib.texture import Sampling, TextureModel
+from TumorSynthLib.volume import Geometry, Volume
+
+CANDIDATES = 4
+"""Samples of which the best is kept."""
+
+Features = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Tumor:
+    """A real tumor, and its scan without it."""
+
+    case: Case
+    """The scan as it is."""
+    mask: np.ndarray
+    """The tumor, bool on the scan's grid."""
+    blank: Volume
+    """The scan without the tumor."""
+    features: Features
+    """What PyRadiomics measures on the real tumor."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What the networks made of a tumor, as network input on the working grid, and what had been asked for."""
+
+    tumor: Tumor
+    """Whose mask."""
+    grid: Geometry
+    """The working grid."""
+    asked: Features
+    """The tumor's own features that the bundle has tokens for."""
+    other: Features | None
+    """Those of another patient's tumor; None where there is no other patient."""
+    own: np.ndarray
+    """Samples for ``asked``, (candidates, size, size, size)."""
+    free: np.ndarray
+    """A sample for a tumor of which nothing is asked, (size, size, size)."""
+    swapped: np.ndarray | None
+    """A sample for ``other``."""
+    codec: np.ndarray
+    """The real scan after encoding and decoding."""
+    seeds: tuple[int, ...]
+    """Seeds of the samples."""
+    scales: Mapping[str, FeatureScale]
+    """Scales of the features, by which candidates are compared."""
+
+
+def read_tumor(row: Row, data: Path, bundle: Bundle) -> Tumor:
+    """The tumor of an index row (label 1), measured on the scan's own grid."""
+    case = read_case(data, row, bundle)
+    mask = case.labels == 1
+    region = edit_region(case.scene(), TextureEdit(mask, {}))
+    return Tumor(case, mask, blanked(case, mask), measured(region, region.u, case))
+
+
+def measured(region: EditRegion, u: np.ndarray, case: Case) -> Features:
+    """All features of domain values inside the mask; none where they cannot be measured."""
+    try:
+        return measure_texture(u, region.mask, region.geometry, case.domain.radiomics)
+    except FeatureError:
+        return {}
+
+
+def draw(tumor: Tumor, other: Tumor | None, model: TextureModel, steps: int, guidance: float) -> Drawn:
+    """Run the networks for every arm of one tumor.
+
+    Parameters
+    ----------
+    tumor : the mask and its own features.
+    other : another patient's tumor of the same modality, whose features are asked for in the swap.
+    model : warm networks.
+    steps, guidance : of the sampler.
+    """
+    seeds = candidate_seeds(zlib.crc32(tumor.case.id.encode()), CANDIDATES)
+    scene, tokens = tumor.case.scene(tumor.blank), model.config.tokens
+
+    def sampled(features: Features, count: int) -> np.ndarray:
+        task, _ = work_task(scene, TextureEdit(tumor.mask, features), WorkConfig())
+        return model.synthesize(task, Sampling(steps, guidance, seeds[:count]))
+
+    asked = {name: tumor.features[name] for name in tokens if name in tumor.features}
+    wanted = None if other is None else {name: other.features[name] for name in tokens if name in other.features}
+    real, grid = work_task(tumor.case.scene(), TextureEdit(tumor.mask, asked), WorkConfig())
+    return Drawn(
+        tumor,
+        grid,
+        asked,
+        wanted,
+        sampled(asked, CANDIDATES),
+        sampled({}, 1)[0],
+        None if wanted is None else sampled(wanted, 1)[0],
+        model.reconstruct(real.v),
+        tuple(seeds),
+        model.scales[tumor.case.domain.id],
+    )
+
+
+class _Finisher:
+    """Brings predictions to the scan's grid, gives them noise and calibration as an edit does, and measures them."""
+
+    def __init__(self, drawn: Drawn) -> None:
+        self.drawn, self.case = drawn, drawn.tumor.case
+        self.scene: Scene = self.case.scene(drawn.tumor.blank)
+        self.region = edit_region(self.scene, TextureEdit(drawn.tumor.mask, {}))
+
+    def native(self, v: np.ndarray) -> np.ndarray:
+        """Domain values on the scan's grid."""
+        return resample(self.case.intensity.from_input(v), self.drawn.grid, self.region.geometry, smooth=False)
+
+    def candidate(self, u: np.ndarray, features: Features, match: bool, seed: int) -> Candidate | None:
+        """The finished edit; None where its features cannot be measured."""
+        edit = TextureEdit(self.drawn.tumor.mask, features, True, match)
+        try:
+            return finish(self.scene, edit, self.region, u, seed, self.drawn.scales)
+        except FeatureError:
+            return None
+
+    def features(self, candidate: Candidate | None) -> Features:
+        """Features of a finished edit."""
+        if candidate is None:
+            return {}
+        return measured(self.region, self.case.intensity.normalize(candidate.values), self.case)
+
+    def arm(self, u: np.ndarray, features: Features, match: bool) -> Features:
+        """Features of a prediction after finishing."""
+        return self.features(self.candidate(u, features, match, self.drawn.seeds[0]))
+
+    def best(self, predictions: list[np.ndarray], match: bool) -> tuple[Features, Features]:
+        """Features of the first sample, and of the one that measures nearest to what was asked."""
+        pairs = zip(predictions, self.drawn.seeds, strict=True)
+        found = [self.candidate(u, self.drawn.asked, match, seed) for u, seed in pairs]
+        usable = [candidate for candidate in found if candidate is not None]
+        kept = min(usable, key=lambda candidate: candidate.distance, default=None)
+        first = self.features(found[0])
+        return first, first if kept is found[0] else self.features(kept)
+
+
+def finish_arms(drawn: Drawn) -> dict[str, Features]:
+    """Features of every arm of one tumor, measured on the scan's own grid."""
+    work = _Finisher(drawn)
+    own = [work.native(v) for v in drawn.own]
+    free, smooth = work.native(drawn.free), work.region.u
+    arms = {"real": drawn.tumor.features}
+    for match, suffix in ((False, ""), (True, "_calibrated")):
+        arms["bridge_1" + suffix], arms["bridge_4" + suffix] = work.best(own, match)
+    arms["no_features"] = work.arm(free, {}, False)
+    arms["no_features_calibrated"] = work.arm(free, drawn.asked, True)
+    arms["smooth_fill"] = measured(work.region, smooth, work.case)
+    arms["smooth_fill_noise"] = work.arm(smooth, drawn.asked, False)
+    arms["smooth_fill_calibrated"] = work.arm(smooth, drawn.asked, True)
+    arms["codec"] = measured(work.region, work.native(drawn.codec), work.case)
+    if drawn.swapped is not None and drawn.other is not None:
+        swapped = work.native(drawn.swapped)
+        arms["swap"] = work.arm(swapped, drawn.other, False)
+        arms["swap_calibrated"] = work.arm(swapped, drawn.other, True)
+        arms["swap_smooth_fill_calibrated"] = work.arm(smooth, drawn.other, True)
+    return arms
+
+
+def table(features: list[Features]) -> np.ndarray:
+    """Features of cases as an array (cases, all features); NaN where unknown."""
+    return np.array([[line.get(name, np.nan) for name in TEXTURE_FEATURES] for line in features], dtype=np.float64)

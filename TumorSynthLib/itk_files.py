@@ -1,0 +1,123 @@
+"""Between SimpleITK and ``Volume``: the only file that knows SimpleITK's conventions, LPS for RAS and arrays [k, j, i]."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from TumorSynthLib.dicom_folder import read_series
+from TumorSynthLib.errors import ImageError, OutputError
+from TumorSynthLib.file_checks import check_file
+from TumorSynthLib.nifti_header import shear, sheared
+from TumorSynthLib.volume import Geometry, Volume
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From LPS to RAS and back."""
+_MAX_COSINE = 1e-3
+_WRITTEN_TOLERANCE_MM = 1e-2
+_COMPRESSION_LEVEL = 2
+
+
+def read_image(path: Path) -> sitk.Image:
+    """The image as SimpleITK reads it, after the checks of its file."""
+    if not os.path.exists(path):
+        raise ImageError("image.missing", f"'{path}' does not exist.", "Check the path.")
+    with itk_errors(path):
+        if path.is_dir():
+            return read_series(path)
+        check_file(path)
+        return sitk.ReadImage(str(path))
+
+
+@contextlib.contextmanager
+def itk_errors(path: Path, verb: str = "read") -> Iterator[None]:
+    """Turn SimpleITK's errors into ours and silence its warnings."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    except RuntimeError as error:
+        reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+        message = f"'{path}' cannot be {verb} ({reason})."
+        raise ImageError("image.unreadable", message, "Export the image again, for example as NRRD.") from error
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def to_volume(image: sitk.Image, path: Path, unit: str) -> Volume:
+    """Array [i, j, k] and affine to RAS of a SimpleITK image."""
+    if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
+        message = f"'{path}' has voxels of type '{image.GetPixelIDTypeAsString()}', expected one real number per voxel."
+        raise ImageError("image.pixel_type", message, "Save one channel as its own file.")
+    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
+    size = image.GetSize()
+    if len(size) != 3 or min(size) < 2:
+        message = f"'{path}' has the size {' x '.join(str(n) for n in size)}, expected a 3D image with several slices."
+        raise ImageError("image.dimensions", message, "Give a volume; save a time point or channel as its own file.")
+    lps = _lps_affine(image)
+    if not np.isfinite(lps).all() or min(image.GetSpacing()) <= 0 or abs(np.linalg.det(lps)) < 1e-12:
+        message = f"The geometry of '{path}' is broken: voxel size {image.GetSpacing()}, origin {image.GetOrigin()}."
+        raise ImageError("image.spacing", message, "Export the image again with its voxel size in mm.")
+    if shear(lps[:3, :3]) > _MAX_COSINE:
+        raise sheared(path)
+    array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+    return Volume(array, Geometry(array.shape, _FLIP @ lps), unit)
+
+
+def _lps_affine(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+    """4x4 matrix from ijk to LPS mm."""
+    lps = np.eye(4)
+    lps[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    lps[:3, 3] = image.GetOrigin()
+    return lps
+
+
+def to_image(volume: Volume, path: Path) -> sitk.Image:
+    """The SimpleITK image of a volume; the inverse of ``to_volume``."""
+    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
+    try:
+        image = sitk.GetImageFromArray(array.transpose(2, 1, 0))
+    except (TypeError, KeyError) as error:
+        message = f"'{path}' cannot hold voxels of type {array.dtype}."
+        raise OutputError("output.type", message, "Convert them to an integer type, float32 or float64.") from error
+    lps = _FLIP @ volume.geometry.affine
+    spacing = volume.geometry.spacing
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    return image
+
+
+def save_image(image: sitk.Image, path: Path, compress: bool, geometry: Geometry) -> None:
+    """Write beside the target, check what was written, rename."""
+    if not path.parent.is_dir():
+        raise OutputError("output.folder", f"The folder '{path.parent}' does not exist.", "Create it first.")
+    partial = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
+    try:
+        with itk_errors(path, "written"):
+            sitk.WriteImage(image, str(partial), compress, compressionLevel=_COMPRESSION_LEVEL)
+            check_file(partial)
+            written = sitk.ImageFileReader()
+            written.SetFileName(str(partial))
+            written.ReadImageInformation()
+        _check_written(written, path, geometry)
+        partial.replace(path)
+    except (ImageError, OSError) as error:
+        message = f"'{path}' cannot be written: {error}"
+        raise OutputError("output.write", message, "Check the free space and the permissions of the folder.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _check_written(written: sitk.ImageFileReader, path: Path, geometry: Geometry) -> None:
+    """Refuse a file whose format bent the geometry."""
+    found = Geometry(written.GetSize(), _FLIP @ _lps_affine(written))
+    if not found.same_grid(geometry, _WRITTEN_TOLERANCE_MM):
+        message = f"The format of '{path}' cannot hold the image's geometry."
+        raise OutputError("output.geometry", message, "Write .nrrd instead.")

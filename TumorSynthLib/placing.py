@@ -1,0 +1,94 @@
+"""Where a new tumor goes and what form it takes: from a request to a mask."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.domains import tissue
+from TumorSynthLib.protocol import Request, shape_targets
+from TumorSynthLib.scene import Scene
+from TumorSynthLib.shape import ShapeGenerator, config_from, solve_shape
+from TumorSynthLib.volume import Geometry, Volume, mask_box
+
+BOX_SHARE = 0.35
+"""Share of a box that a tumor fills where no size is asked for; a ball that touches all sides fills 0.52."""
+AIR_SHARE = 0.3
+"""Share of a new tumor in air from which on the user is told."""
+
+
+def shape_model(bundle: Bundle) -> ShapeGenerator:
+    """The bundle's shape generator, on the CPU: it is small."""
+    return ShapeGenerator(config_from(bundle.network("shape")), bundle.weights("shape"), bundle.shape_statistics)
+
+
+def place_in_scan(request: Request, scene: Scene, generator: ShapeGenerator) -> tuple[np.ndarray, list[str]]:
+    """A new tumor's mask on the scan's grid, and what could not be met.
+
+    The tumor's centroid is ``at``, or the middle of the box, or the centroid of the painted mask, whose volume it then takes
+    unless told otherwise. It stays inside the region and the box.
+
+    Raises
+    ------
+    TumorSynthError : when it does not fit.
+    """
+    targets = shape_targets(request)
+    if "shape_VoxelVolume" not in targets and (default := _default_volume(request, scene, targets)) is not None:
+        targets["shape_VoxelVolume"] = default
+    result = solve_shape(
+        generator,
+        targets,
+        scene.scan.geometry,
+        _center(request, scene),
+        scene.domain.organ,
+        request.seed,
+        scene.allowed,
+    )
+    return result.mask, [*result.warnings, *air_warning(scene, result.mask)]
+
+
+def place_alone(request: Request, generator: ShapeGenerator) -> tuple[Volume, list[str]]:
+    """A tumor's mask without a scan, on a 1 mm grid with its centroid at ``at`` or the origin."""
+    center = np.array(request.at if request.at is not None else (0.0, 0.0, 0.0))
+    targets = shape_targets(request)
+    edge = 64
+    while True:
+        affine = np.eye(4)
+        affine[:3, 3] = center - (edge - 1) // 2
+        geometry = Geometry((edge, edge, edge), affine)
+        result = solve_shape(generator, targets, geometry, center, request.domain, request.seed)
+        box = mask_box(result.mask)
+        if edge >= 512 or (min(box.start) > 0 and max(box.stop) < edge):
+            break
+        edge *= 2
+    kept = box.expanded(np.full(3, 2), geometry.shape)
+    return Volume(result.mask, geometry).cropped(kept), result.warnings
+
+
+def air_warning(scene: Scene, mask: np.ndarray) -> list[str]:
+    """A sentence when a good part of a new tumor would hang in the air."""
+    box = mask_box(mask)
+    u = scene.intensity.normalize(scene.scan.array[box.slices])
+    share = 1.0 - float(tissue(u, scene.domain)[mask[box.slices]].mean())
+    return [f"{share:.0%} of the tumor lies in air or background."] if share > AIR_SHARE else []
+
+
+def _center(request: Request, scene: Scene) -> np.ndarray:
+    if request.at is not None:
+        return np.array(request.at)
+    if request.box is not None:
+        return np.array(request.box).mean(axis=0)
+    assert scene.painted is not None
+    box = mask_box(scene.painted)
+    return scene.scan.geometry.to_ras(np.argwhere(scene.painted[box.slices]).mean(axis=0) + np.array(box.start))
+
+
+def _default_volume(request: Request, scene: Scene, targets: Mapping[str, float]) -> float | None:
+    """Volume in mm^3 where the request implies one: that of the painted mask, or a share of the box."""
+    if any(name.endswith(("Volume", "AxisLength", "Diameter", "SurfaceArea")) for name in targets):
+        return None
+    if scene.painted is not None:
+        return float(scene.painted.sum() * scene.scan.geometry.voxel_volume_mm3)
+    if request.box is not None:
+        return float(BOX_SHARE * np.prod(np.abs(np.diff(np.array(request.box), axis=0))))
+    return None

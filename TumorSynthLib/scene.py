@@ -1,0 +1,131 @@
+"""What a request refers to, read and checked before any work: the scan, its domain, the masks, what is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.configs import TEXTURE_TOKENS, Domain
+from TumorSynthLib.domains import choose_domain
+from TumorSynthLib.errors import GeometryError, ImageError, RequestError
+from TumorSynthLib.features import measure_texture
+from TumorSynthLib.intensity import Intensity, fit_intensity
+from TumorSynthLib.protocol import Request
+from TumorSynthLib.volume import Volume, mask_box
+from TumorSynthLib.volume_io import mask_on_grid, read_mask, read_metadata, read_volume, sha256_file
+
+MIN_SIZE = 8
+"""Voxels that a scan must have along each axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A scan that is ready to be edited. Nothing in it is ever changed."""
+
+    scan: Volume
+    """The image as stored."""
+    domain: Domain
+    """Organ and modality."""
+    intensity: Intensity
+    """From stored values to domain values and network input."""
+    painted: np.ndarray | None
+    """The request's mask on the scan's grid, bool."""
+    allowed: np.ndarray | None
+    """Where a tumor may be: the request's region or box on the scan's grid, bool."""
+    texture: dict[str, float]
+    """Asked texture features in domain values."""
+    source_sha256: str
+    """Hash of the image file."""
+    warnings: list[str]
+    """What the user should know."""
+
+
+def read_scene(request: Request, bundle: Bundle) -> Scene:
+    """Read everything that a request with an image refers to.
+
+    Raises
+    ------
+    TumorSynthError : with what was found, what was expected and what to do.
+    """
+    assert request.image is not None
+    scan = read_volume(request.image)
+    if min(scan.array.shape) < MIN_SIZE:
+        raise ImageError("image.small", f"The scan has {scan.array.shape} voxels; {MIN_SIZE} along each axis are needed.")
+    _check_points(request, scan)
+    painted = None if request.mask is None else mask_on_grid(read_mask(request.mask, request.label), scan.geometry)
+    allowed = _allowed(request, scan)
+    domain, warnings = choose_domain(request.domain, bundle.domains, scan, read_metadata(request.image), _center(request, scan, painted))
+    if domain.unit == "SUV" and scan.unit not in ("", "SUV", "GML"):
+        raise ImageError("image.unit", f"The PET is stored in {scan.unit}, expected SUV.", "Convert it to SUV (body weight) first.")
+    intensity = fit_intensity(scan.array, domain)
+    _check_volume(request, scan)
+    texture = dict(request.texture)
+    if request.like is not None:
+        texture = {**like_features(request.like, domain), **texture}
+    return Scene(scan, domain, intensity, painted, allowed, texture, sha256_file(request.image), warnings)
+
+
+def _check_points(request: Request, scan: Volume) -> None:
+    for name, point in (("at", request.at), ("to", request.to)):
+        if point is not None and not scan.geometry.contains(np.array(point)):
+            corners = scan.geometry.to_ras(np.array([[0, 0, 0], np.array(scan.array.shape) - 1]))
+            low, high = corners.min(axis=0).round(1).tolist(), corners.max(axis=0).round(1).tolist()
+            raise GeometryError(
+                "geometry.outside",
+                f"The point '{name}' {list(point)} (RAS mm) lies outside the scan, which reaches from {low} to {high}.",
+                "Give a point inside the scan, in RAS millimetres.",
+            )
+
+
+def _check_volume(request: Request, scan: Volume) -> None:
+    asked = request.shape.get("volume_ml", request.shape.get("shape_VoxelVolume", 0.0) / 1000.0)
+    whole = scan.array.size * scan.geometry.voxel_volume_mm3 / 1000.0
+    if asked >= whole:
+        raise RequestError("request.volume", f"A tumor of {asked:g} mL does not fit into a scan of {whole:.4g} mL.", "Ask for less.")
+
+
+def _center(request: Request, scan: Volume, painted: np.ndarray | None) -> np.ndarray:
+    """About where the edit is, RAS mm."""
+    if request.at is not None:
+        return np.array(request.at)
+    if request.box is not None:
+        return np.array(request.box).mean(axis=0)
+    if painted is not None:
+        box = mask_box(painted)
+        return scan.geometry.to_ras((np.array(box.start) + np.array(box.stop) - 1) / 2)
+    return scan.geometry.to_ras((np.array(scan.array.shape) - 1) / 2)
+
+
+def _allowed(request: Request, scan: Volume) -> np.ndarray | None:
+    """The request's region and box as one mask on the scan's grid."""
+    allowed = None if request.region is None else mask_on_grid(read_mask(request.region), scan.geometry)
+    if request.box is None:
+        return allowed
+    low, high = np.min(request.box, axis=0), np.max(request.box, axis=0)
+    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in scan.array.shape), indexing="ij", sparse=True)
+    inside = np.ones(scan.array.shape, bool)
+    for row in range(3):
+        place = sum((axes[axis] * np.float32(scan.geometry.affine[row, axis]) for axis in range(3)), np.float32(scan.geometry.affine[row, 3]))
+        inside &= (place >= low[row]) & (place <= high[row])
+    if not inside.any():
+        raise GeometryError("geometry.box", f"The box {request.box} (RAS mm) holds no voxel of the scan.", "Draw it on the scan.")
+    return inside if allowed is None else inside & allowed
+
+
+def like_features(like: Mapping[str, object], domain: Domain) -> dict[str, float]:
+    """Texture features of another scan's tumor, measured with the same domain's settings.
+
+    Parameters
+    ----------
+    like : ``image``, ``mask`` and ``label``.
+    domain : domain of the scan that is edited; the other scan must be of the same kind.
+    """
+    other = read_volume(Path(str(like["image"])))
+    label = like.get("label", 1)
+    mask = mask_on_grid(read_mask(Path(str(like["mask"])), int(str(label))), other.geometry)
+    box = mask_box(mask)
+    u = fit_intensity(other.array, domain).normalize(other.array[box.slices])
+    return measure_texture(u, mask[box.slices], other.geometry.cropped(box), domain.radiomics, TEXTURE_TOKENS)
+
