@@ -1,6 +1,6 @@
 """Draw the README's figure: a CT, a T1 and a brain MR before, with a tumor at three volumes, and with it removed again.
 
-    python Testing/make_figure.py DATA Resources/edits.png
+python Testing/make_figure.py DATA Resources/edits.png
 """
 
 import argparse
@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from TumorSynthLib.pipeline import Editor, display_window, mask_center
+from TumorSynthLib.existing import centroid
+from TumorSynthLib.pipeline import Editor, display_window
 from TumorSynthLib.preview import PLANES, render_plane
 from TumorSynthLib.protocol import parse_request
 from TumorSynthLib.scene import read_scene
@@ -64,7 +65,7 @@ def draw_case(
     values = {**base, "op": "remove", "image": str(last / "image.nrrd"), "mask": mask, "out": str(folder / f"{title}-removed")}
     removed = editor.run(parse_request(values))
     scene = read_scene(parse_request({**base, "op": "insert", "at": place, "out": "unused"}), editor.bundle)
-    center = mask_center(read_mask(mask).array, scene.scan)
+    center = centroid(read_mask(mask).array, scene.scan.geometry)
     shown = [(f"{title}: before", scene.scan)]
     shown += [(f"{v:g} mL", read_volume(r / "image.nrrd")) for v, r in zip(volumes, results, strict=True)]
     shown += [(f"{volumes[-1]:g} mL removed", read_volume(removed / "image.nrrd"))]

@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 from TumorSynthLib.bundle import MODELS_VARIABLE, domain_entry, write_bundle
 from TumorSynthLib.cli import OPERATIONS, app
 from TumorSynthLib.cli.options import PARAMETERS
-from TumorSynthLib.cli.report import progress_bar
+from TumorSynthLib.cli.report import progress_bar, show_result
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.errors import ImageError
 from TumorSynthLib.feature_names import SHAPE_FEATURES, TEXTURE_FEATURES
-from TumorSynthLib.protocol import Request, parse_request
+from TumorSynthLib.protocol import OPS, Request, parse_request
 from TumorSynthLib.result import ResultWriter, build_result
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import write_volume
@@ -136,10 +136,17 @@ def test_what_is_not_given_is_left_to_the_defaults(call: Any) -> None:
     assert call("insert", "scan.nrrd", "--box", -1, -2, -3, 4, 5, 6, "--out", "a").exit_code == 0
     assert call("remove", "scan.nrrd", "--mask", "m.nrrd", "--label", 2, "--out", "b").exit_code == 0
     assert call("shape", "--volume-ml", 5, "--out", "c").exit_code == 0
+    assert call("move", "scan.nrrd", "--mask", "m.nrrd", "--to", -1, 2, 3, "--out", "d").exit_code == 0
+    assert call("grow scan.nrrd --mask m.nrrd --volumes-ml 4 --volumes-ml 8.5 --out e").exit_code == 0
+    assert call("edit scan.nrrd --mask m.nrrd --texture firstorder_Mean=3 --out f").exit_code == 0
     inserted = {"op": "insert", "image": "scan.nrrd", "box": [[-1, -2, -3], [4, 5, 6]], "out": "a"}
     removed = {"op": "remove", "image": "scan.nrrd", "mask": "m.nrrd", "label": 2, "out": "b"}
     shaped = {"op": "shape", "shape": {"volume_ml": 5}, "out": "c"}
-    assert call.requests == [parse_request({"schema": 1} | values) for values in (inserted, removed, shaped)]
+    moved = {"op": "move", "image": "scan.nrrd", "mask": "m.nrrd", "to": [-1, 2, 3], "out": "d"}
+    grown = {"op": "grow", "image": "scan.nrrd", "mask": "m.nrrd", "volumes_ml": [4, 8.5], "out": "e"}
+    edited = {"op": "edit", "image": "scan.nrrd", "mask": "m.nrrd", "texture": {"firstorder_Mean": 3}, "out": "f"}
+    expected = (inserted, removed, shaped, moved, grown, edited)
+    assert call.requests == [parse_request({"schema": 1} | values) for values in expected]
 
 
 def test_every_option_of_every_operation_is_a_field_of_the_request() -> None:
@@ -149,10 +156,11 @@ def test_every_option_of_every_operation_is_a_field_of_the_request() -> None:
         assert {parameter.name for parameter in parameters} <= fields | parts
 
 
-def test_only_operations_that_work_are_offered(call: Any) -> None:
+def test_every_operation_is_offered(call: Any) -> None:
     listed = re.findall(r"^  ([a-z-]+)  ", call("--help").stdout.partition("Commands:")[2], re.MULTILINE)
+    assert set(OPERATIONS) == set(OPS)
     assert listed == [*OPERATIONS, "batch", "features", "bundles", "prepare", "evaluate"]
-    outcome = call("move", "scan.nrrd", "--to", 1, 2, 3, "--mask", "m.nrrd", "--out", "a")
+    outcome = call("enhance", "scan.nrrd", "--mask", "m.nrrd", "--out", "a")
     assert outcome.exit_code == 2 and one_line(outcome.stderr)
 
 
@@ -247,6 +255,22 @@ def test_machines_see_json_alone(call: Any, tmp_path: Path) -> None:
     assert values == json.loads((tmp_path / "a" / "result.json").read_text())
 
 
+def test_of_a_series_every_part_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    part = {"synthetic": "SYNTHETIC", "requested": {"shape_VoxelVolume": 4000.0}, "measured": {}, "warnings": []}
+    with ResultWriter(tmp_path / "out") as writer:
+        for name in ("01", "02"):
+            writer.write_json(part, name)
+        writer.write_json({**part, "series": ["01", "02"]})
+        folder = writer.commit()
+    show_result(folder, as_json=False)
+    assert [line for line in capsys.readouterr().out.splitlines() if "result" in line] == [
+        f"result   {folder / '01'}",
+        f"result   {folder / '02'}",
+    ]
+    show_result(folder, as_json=True)
+    assert json.loads(capsys.readouterr().out)["parts"] == [part, part]
+
+
 def test_an_existing_result_is_replaced_only_when_asked(call: Any) -> None:
     words = ["insert", "scan.nrrd", "--at", 1, 2, 3, "--out", "a"]
     assert [call(*words).exit_code, call(*words).exit_code, call(*words, "--overwrite").exit_code] == [0, 1, 0]
@@ -326,10 +350,11 @@ def test_prepare_and_evaluate_pass_their_options_on(call: Any, models: Path, mon
     monkeypatch.setitem(sys.modules, prepare.__name__, prepare)
     monkeypatch.setitem(sys.modules, evaluation.__name__, evaluation)
     assert call("prepare --data d --split train --out f.npz").exit_code == 0
-    outcome = call("evaluate --data d --split test --table tumors --out r --bundle tiny --json")
+    outcome = call("evaluate --data d --split test --table tumors --out r --bundle tiny --limit 3 --keep-files --json")
     assert json.loads(outcome.stdout) == {"cases": 3}
     assert seen[0] == (Path("d"), "train", Path("f.npz"))
     assert seen[1][:4] == (Path("d"), "test", "tumors", Path("r")) and seen[1][4].id == "tiny"
+    assert seen[1][5:] == (3, None, True)
 
 
 def test_a_batch_with_a_bad_line_exits_with_1(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -327,3 +327,21 @@ def test_the_quiet_part_leaves_out_textured_tissue_and_keeps_plain_noise():
     kept = quiet(scan, everywhere, ISO)
     assert not kept[28:].any()
     assert noise_power_ratio(scan, kept, everywhere & (np.indices(scan.shape)[0] < 20), ISO) == pytest.approx(1.0, abs=0.1)
+
+
+def test_scattered_voxels_and_single_slices_still_give_a_noise_power():
+    scan = colored_noise(14, 0.0, 5.0)
+    truth = noise_power(scan, np.ones(scan.shape, dtype=bool), (0.8, 0.8, 3.0))
+    scattered = np.random.default_rng(0).random(scan.shape) < 0.4
+    one_slice = np.indices(scan.shape)[2] == 20
+    assert noise_power(scan, one_slice, (0.8, 0.8, 3.0)) == pytest.approx(truth, rel=0.15)
+    assert 0.5 * truth < noise_power(scan, scattered, (0.8, 0.8, 3.0)) <= 1.1 * truth
+
+
+def test_a_region_of_few_voxels_gets_noise_of_a_sane_level():
+    scan, mask = colored_noise(15, 0.0, 10.0), ball(48, 2.5)
+    around = surroundings(scan, mask, ISO)
+    noise = sample(scan_noise(scan, around, ISO), scan.shape, np.random.default_rng(2))
+    noisy, amplitude = add_noise(np.zeros(scan.shape), noise, mask, noise_power(scan, around, ISO), ISO)
+    assert 0.6 < amplitude < 1.7
+    assert noise_power_ratio(np.where(mask, noisy, scan), mask, around, ISO) == pytest.approx(1.0, abs=0.2)

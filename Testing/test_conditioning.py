@@ -76,7 +76,9 @@ def test_each_token_gets_the_score_of_its_own_feature() -> None:
     scales = {"a": fit_scale(np.linspace(0, 10, 200)), "b": fit_scale(np.linspace(100, 300, 200))}
     scores, present = feature_scores({"b": 290.0, "a": 5.0, "no_token": 1.0}, ("a", "b", "c"), scales)
     assert present == [True, True, False] and scores[2] == 0.0
-    assert scores[0] == pytest.approx(0.0, abs=0.02) and scores[1] == pytest.approx(scales["b"].score(290.0)) and scores[1] > 1.0
+    assert (
+        scores[0] == pytest.approx(0.0, abs=0.02) and scores[1] == pytest.approx(scales["b"].score(290.0)) and scores[1] > 1.0
+    )
     assert feature_scores({"a": 5.0, "b": 290.0}, ("b", "a"), scales)[0] == [scores[1], scores[0]]
 
 

@@ -88,7 +88,9 @@ def test_a_broken_training_file_is_refused(tmp_path: Path, broken: str) -> None:
     else:
         damaged = bytearray(whole)
         damaged[len(whole) // 3 : len(whole) // 3 + 400] = bytes(400)
-        path.write_bytes({"empty": b"", "text": b"hello", "truncated": whole[: len(whole) // 2], "flipped": bytes(damaged)}[broken])
+        path.write_bytes(
+            {"empty": b"", "text": b"hello", "truncated": whole[: len(whole) // 2], "flipped": bytes(damaged)}[broken]
+        )
     with pytest.raises(DataError) as caught:
         load_training_data(path)
     assert caught.value.code == "data.broken" and str(path) in str(caught.value)

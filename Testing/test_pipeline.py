@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,21 +153,27 @@ def test_a_mask_on_a_finer_grid_marks_the_same_place(editor: Editor, scan: Path,
     volume = read_volume(scan)
     affine = volume.geometry.affine.copy()
     affine[:3, :3] *= 0.5
-    fine = Volume(np.zeros([2 * n - 1 for n in volume.array.shape], np.int16), Geometry([2 * n - 1 for n in volume.array.shape], affine))
+    fine = Volume(
+        np.zeros([2 * n - 1 for n in volume.array.shape], np.int16), Geometry([2 * n - 1 for n in volume.array.shape], affine)
+    )
     write_volume(ball(fine, 9.0), tmp_path / "mask.nrrd")
     folder = editor.run(request("insert", scan, tmp_path / "out", mask=str(tmp_path / "mask.nrrd")))
     found, wanted = read_mask(folder / "segmentation.seg.nrrd").array, ball(volume, 9.0).array
     assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.9
 
 
-def test_a_removal_leaves_an_empty_segmentation_and_a_smooth_filling_without_noise(editor: Editor, scan: Path, tmp_path: Path) -> None:
+def test_a_removal_leaves_an_empty_segmentation_and_a_smooth_filling_without_noise(
+    editor: Editor, scan: Path, tmp_path: Path
+) -> None:
     source = read_volume(scan)
     mask = ball(source, 10.0)
     bright = source.array.copy()
     bright[mask.array] += 500
     write_volume(Volume(bright, source.geometry), tmp_path / "bright.nrrd")
     write_volume(mask, tmp_path / "mask.nrrd")
-    folder = editor.run(request("remove", tmp_path / "bright.nrrd", tmp_path / "out", mask=str(tmp_path / "mask.nrrd"), noise=False))
+    folder = editor.run(
+        request("remove", tmp_path / "bright.nrrd", tmp_path / "out", mask=str(tmp_path / "mask.nrrd"), noise=False)
+    )
     filled = read_volume(folder / "image.nrrd").array[mask.array].astype(float)
     assert not read_volume(folder / "segmentation.seg.nrrd").array.any()
     told = json.loads((folder / "result.json").read_text())
@@ -196,7 +203,7 @@ def test_a_box_and_a_region_hold_the_whole_tumor(editor: Editor, scan: Path, tmp
     assert (ras >= center - 12).all() and (ras <= center + 12).all()
     region = ball(source, 11.0)
     write_volume(region, tmp_path / "region.nrrd")
-    more = {"region": str(tmp_path / "region.nrrd"), "at": (center + [6.0, 0, 0]).tolist(), "shape": {"volume_ml": 2.0}}
+    more = {"region": str(tmp_path / "region.nrrd"), "at": (center + np.array([6.0, 0.0, 0.0])).tolist(), "shape": {"volume_ml": 2.0}}
     folder = editor.run(insert(scan, tmp_path / "inside", **more))
     mask = read_mask(folder / "segmentation.seg.nrrd").array
     assert not (mask & ~region.array).any()
@@ -277,3 +284,83 @@ def test_a_tumor_in_the_air_is_reported(editor: Editor, scan: Path, tmp_path: Pa
     corner = source.geometry.to_ras(np.array([7.0, 7.0, 20.0]))
     folder = editor.run(insert(scan, tmp_path / "out", at=corner.tolist(), shape={"volume_ml": 1.0}))
     assert any("air" in warning for warning in json.loads((folder / "result.json").read_text())["warnings"])
+
+
+@pytest.fixture
+def with_tumor(scan: Path, tmp_path: Path) -> dict[str, Any]:
+    """The phantom with a brighter ball of about 3 mL at its middle, and the ball's mask, as request fields."""
+    source = read_volume(scan)
+    mask = ball(source, 9.0)
+    values = source.array.copy()
+    values[mask.array] += 60
+    (tmp_path / "in").mkdir()
+    write_volume(Volume(values, source.geometry), tmp_path / "in" / "scan.nrrd")
+    write_volume(mask, tmp_path / "in" / "mask.nrrd")
+    return {"image": tmp_path / "in" / "scan.nrrd", "mask": str(tmp_path / "in" / "mask.nrrd")}
+
+
+def test_editing_texture_keeps_the_mask_and_what_was_not_asked_for(
+    editor: Editor, with_tumor: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = editor.run(request("edit", out=tmp_path / "out", texture={"firstorder_Mean": 70.0}, **with_tumor))
+    told = json.loads((folder / "result.json").read_text())
+    mask = read_mask(folder / "segmentation.seg.nrrd").array
+    np.testing.assert_array_equal(mask, read_mask(with_tumor["mask"]).array)
+    assert told["measured"]["firstorder_Mean"] == pytest.approx(70.0, abs=1.0)
+    before = read_volume(with_tumor["image"]).array[mask]
+    assert told["drawn"]["firstorder_Variance"] == pytest.approx(float(before.astype(float).var()), rel=1e-3)
+    assert "firstorder_Mean" not in told["drawn"]
+
+
+def test_editing_shape_changes_what_was_asked_and_heals_the_rest(
+    editor: Editor, with_tumor: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = editor.run(request("edit", out=tmp_path / "out", shape={"volume_ml": 0.6}, **with_tumor))
+    source, result = read_volume(with_tumor["image"]), read_volume(folder / "image.nrrd")
+    old, new = read_mask(with_tumor["mask"]).array, read_mask(folder / "segmentation.seg.nrrd").array
+    assert new.sum() * source.geometry.voxel_volume_mm3 == pytest.approx(600.0, rel=0.02)
+    core = ndimage.binary_erosion(old, iterations=1) & ~ndimage.binary_dilation(new)
+    assert core.any()
+    assert result.array[core].mean() < source.array[core].mean() - 20
+    near = ndimage.distance_transform_edt(~(old | new), sampling=source.geometry.spacing) > 10.0
+    np.testing.assert_array_equal(result.array[near], source.array[near])
+
+
+def test_a_moved_tumor_keeps_its_voxels_and_leaves_healthy_tissue(
+    editor: Editor, with_tumor: dict[str, Any], tmp_path: Path
+) -> None:
+    source = read_volume(with_tumor["image"])
+    to = middle(source) + np.array([14.0, 11.0, 6.0])
+    folder = editor.run(request("move", out=tmp_path / "out", to=to.tolist(), **with_tumor))
+    old, new = read_mask(with_tumor["mask"]).array, read_mask(folder / "segmentation.seg.nrrd").array
+    result = read_volume(folder / "image.nrrd").array
+    assert new.sum() == old.sum()
+    assert np.abs(source.geometry.to_ras(np.argwhere(new).mean(axis=0)) - to).max() < 0.6
+    left = old & ~ndimage.binary_dilation(new)
+    assert abs(result[left].mean() - 50.0) < 25.0
+    assert result[new].mean() > 80.0
+
+
+def test_a_tumor_cannot_be_moved_out_of_the_scan(editor: Editor, with_tumor: dict[str, Any], tmp_path: Path) -> None:
+    source = read_volume(with_tumor["image"])
+    edge = source.geometry.to_ras(np.array([1.0, 20.0, 20.0]))
+    with pytest.raises(GeometryError, match="outside the scan"):
+        editor.run(request("move", out=tmp_path / "out", to=edge.tolist(), **with_tumor))
+    assert not (tmp_path / "out").exists()
+
+
+def test_growing_gives_one_result_per_volume_and_keeps_the_form(
+    editor: Editor, with_tumor: dict[str, Any], tmp_path: Path
+) -> None:
+    shares: list[float] = []
+    values = request("grow", out=tmp_path / "out", volumes_ml=[2.0, 4.0, 8.0], **with_tumor)
+    folder = editor.run(values, lambda stage, share: shares.append(share))
+    told = json.loads((folder / "result.json").read_text())
+    assert told["series"] == ["01_2mL", "02_4mL", "03_8mL"]
+    masks = [read_mask(folder / name / "segmentation.seg.nrrd") for name in told["series"]]
+    volumes = [mask.array.sum() * mask.geometry.voxel_volume_mm3 / 1000.0 for mask in masks]
+    assert volumes == pytest.approx([2.0, 4.0, 8.0], rel=0.01)
+    for small, large in pairwise(masks):
+        assert (small.array & large.array).sum() >= 0.98 * small.array.sum()
+    assert all((folder / name / "result.json").exists() for name in told["series"])
+    assert shares == sorted(shares)

@@ -12,7 +12,10 @@ SLOPE, LEVEL = np.array([0.8, -1.3, 2.1]), 40.0
 
 
 def grid(
-    shape: tuple[int, int, int], spacing: tuple[float, float, float] = (1, 1, 1), seed: int = -1, flips: tuple[int, ...] = (1, 1, 1)
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float, float] = (1, 1, 1),
+    seed: int = -1,
+    flips: tuple[int, ...] = (1, 1, 1),
 ) -> Geometry:
     """A grid centered at the origin; ``seed`` turns it, ``flips`` reverse its axes."""
     turn = np.eye(3) if seed < 0 else np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]

@@ -26,9 +26,7 @@ def test_scores_are_ranks_so_a_skewed_feature_scores_like_its_logarithm() -> Non
 
 
 @settings(max_examples=30, deadline=None)
-@given(
-    st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=1, max_size=40), st.floats(-2e6, 2e6), st.floats(-2e6, 2e6)
-)
+@given(st.lists(st.floats(-1e6, 1e6, allow_nan=False), min_size=1, max_size=40), st.floats(-2e6, 2e6), st.floats(-2e6, 2e6))
 def test_scores_never_fall_and_stay_within_four(sample: list[float], one: float, other: float) -> None:
     scale = fit_scale(np.array(sample))
     low, high = scale.score(min(one, other)), scale.score(max(one, other))

@@ -15,10 +15,26 @@ from TumorSynthLib.protocol import TEXTURE_FEATURES
 from TumorSynthLib.train.common import is_validation
 from TumorSynthLib.train.prepare import Plan, ShapeBank, prepare_row, read_index
 
-COLUMNS = (
-    "id dataset organ modality split file mask_file spacing tumor_volume_mm3 license patient_id role organ_mask_file size_voxels "
-    "sphericity max_extent_mm touches_border note"
-).split()
+COLUMNS = [
+    "id",
+    "dataset",
+    "organ",
+    "modality",
+    "split",
+    "file",
+    "mask_file",
+    "spacing",
+    "tumor_volume_mm3",
+    "license",
+    "patient_id",
+    "role",
+    "organ_mask_file",
+    "size_voxels",
+    "sphericity",
+    "max_extent_mm",
+    "touches_border",
+    "note",
+]
 SIZE, SPACING, ORIGIN = (48, 44, 20), (2.0, 2.0, 3.3), (-40.0, 25.0, -310.0)
 CENTER, RADII = (22.0, 20.0, 10.0), (16.0, 14.0, 15.0)
 OTHER = (38.0, 34.0, 10.0)
@@ -114,7 +130,9 @@ def write_folder(folder: Path) -> Path:
     for split in ("train", "test"):
         write_shapes(folder / "shapes" / f"kits23_tumor_{split}.npz", len(split))
         shape = {"id": f"kits23_tumor_{split}_0", "dataset": "kits23_tumor", "organ": "kidney", "split": split, "role": "shape"}
-        rows.append(dict.fromkeys(COLUMNS, "") | shape | {"mask_file": f"shapes/kits23_tumor_{split}.npz#0", "patient_id": f"S_{split}"})
+        rows.append(
+            dict.fromkeys(COLUMNS, "") | shape | {"mask_file": f"shapes/kits23_tumor_{split}.npz#0", "patient_id": f"S_{split}"}
+        )
     np.savez(folder / "shapes" / "kits23_context_train.npz", context=np.zeros((4, 4, 4), np.uint8))
     with (folder / "index.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS)

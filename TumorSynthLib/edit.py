@@ -10,7 +10,7 @@ from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order, s
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import choose_spacing
 from TumorSynthLib.features import measure_texture
-from TumorSynthLib.noise import add_noise, noise_power, sample, scan_noise, surroundings
+from TumorSynthLib.noise import NoiseModel, add_noise, noise_power, quiet, sample, scan_noise, surroundings
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.scene import Scene
@@ -19,6 +19,10 @@ from TumorSynthLib.volume import Box, Geometry, Volume, mask_box, work_grid
 
 SURROUNDINGS_MM = 18.0
 """How far around the mask the scan is looked at."""
+SMOOTH_SHARE = 0.2
+"""Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
+LARGEST_GAIN = 6.0
+"""Most that a prediction's contrast is stretched."""
 NOISE_FACTORS = (0.0, 0.5, 1.0, 1.5)
 """Noise levels tried, as shares of the surroundings' sd, where texture features are asked for."""
 
@@ -139,42 +143,89 @@ def finish(
 ) -> Candidate:
     """From a smooth prediction on the scan's grid (domain values) to a finished candidate."""
     asked = dict(edit.features or {})
-    targets = {name: value for name, value in {**edit.drawn, **asked}.items() if name in MATCHABLE} if edit.match else {}
+    targets = _targets(edit)
+    noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
+    limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
     best: Candidate | None = None
     for level in _noise_levels(edit, asked):
-        noisy = _with_noise(region, u, seed, level) if level > 0.0 else u
-        matched = match_first_order(noisy, region.mask, targets, region.u, region.weights)
-        limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
+        made = u if noise is None else noise.added(_leveled(u, region.mask, targets, level * noise.model.sd), level)
+        matched = match_first_order(made, region.mask, targets, region.u, region.weights)
         values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
         distance = _distance(scene, region, values, asked, scales)
         if best is None or distance < best.distance:
             # A drawn feature that could not be met is nobody's loss.
-            told = matched.warnings if asked else []
-            best = Candidate(values, region.box, seed, distance, told)
+            best = Candidate(values, region.box, seed, distance, matched.warnings if asked else [])
     assert best is not None
     return best
+
+
+def _targets(edit: TextureEdit) -> dict[str, float]:
+    """First-order features to be met after the network: all that are asked, of the drawn ones mean and variance alone.
+
+    Tails that nobody asked for are not worth bending the values: the bend would turn noise into speckle.
+    """
+    if not edit.match:
+        return {}
+    drawn = {name: edit.drawn[name] for name in ("firstorder_Mean", "firstorder_Variance") if name in edit.drawn}
+    return {name: value for name, value in {**drawn, **(edit.features or {})}.items() if name in MATCHABLE}
 
 
 def _noise_levels(edit: TextureEdit, asked: Mapping[str, float]) -> Sequence[float]:
     """Shares of the surroundings' noise to try: what is asked decides the level, where it can."""
     if not edit.noise:
         return (0.0,)
-    steered = any(not name.startswith("firstorder_") for name in asked)
+    steered = edit.match and any(not name.startswith("firstorder_") for name in asked)
     return NOISE_FACTORS if steered else (1.0,)
 
 
-def _with_noise(region: EditRegion, u: np.ndarray, seed: int, level: float) -> np.ndarray:
-    """The prediction with the noise of its surroundings."""
-    spacing = region.geometry.spacing
-    around = surroundings(region.u, region.mask, spacing, like=u[region.mask])
-    model = scan_noise(region.u, around, spacing)
-    field = sample(model, u.shape, np.random.default_rng((seed, 1)))
-    written = region.weights > 0
-    noisy, _ = add_noise(u, field, written, level**2 * noise_power(region.u, around, spacing), spacing)
-    return noisy
+def _leveled(u: np.ndarray, mask: np.ndarray, targets: Mapping[str, float], noise_sd: float) -> np.ndarray:
+    """The smooth prediction brought to the asked mean and variance, less what the noise is going to add.
+
+    Stretched after the noise was added, it would stretch the noise as well.
+    """
+    mean, variance = float(u[mask].mean()), float(u[mask].var())
+    if "firstorder_Variance" not in targets or variance <= 0.0:
+        return u
+    wanted = max(targets["firstorder_Variance"] - noise_sd**2, SMOOTH_SHARE * targets["firstorder_Variance"], 0.0)
+    gain = min(float(np.sqrt(wanted / variance)), LARGEST_GAIN)
+    return (targets.get("firstorder_Mean", mean) + gain * (u - mean)).astype(np.float32)
 
 
-def _distance(scene: Scene, region: EditRegion, values: np.ndarray, asked: Mapping[str, float], scales: Mapping[str, FeatureScale]) -> float:
+@dataclass(frozen=True, eq=False)
+class _Noise:
+    """The scan's noise around an edit, and one draw of it."""
+
+    model: NoiseModel
+    field: np.ndarray
+    power: float
+    written: np.ndarray
+    spacing: np.ndarray
+
+    @classmethod
+    def around(cls, region: EditRegion, u: np.ndarray, seed: int, tumor: bool) -> "_Noise":
+        """The noise of tissue like the prediction, near the edit.
+
+        Healthy tissue goes on as it is around. A tumor has no muscle fibers or vessels: only the scanner's noise goes on in it,
+        as the quiet part of the surroundings shows it (on real T1 tumors 0.7 of that power, but 0.2 of all surroundings').
+        """
+        spacing = region.geometry.spacing
+        near = surroundings(region.u, region.mask, spacing, like=u[region.mask])
+        if tumor:
+            near = quiet(region.u, near, spacing)
+        model = scan_noise(region.u, near, spacing)
+        field = sample(model, u.shape, np.random.default_rng((seed, 1)))
+        return cls(model, field, noise_power(region.u, near, spacing), region.weights > 0, spacing)
+
+    def added(self, u: np.ndarray, level: float) -> np.ndarray:
+        """The prediction with the noise at a share of its level."""
+        if level == 0.0:
+            return u
+        return add_noise(u, self.field, self.written, level**2 * self.power, self.spacing)[0]
+
+
+def _distance(
+    scene: Scene, region: EditRegion, values: np.ndarray, asked: Mapping[str, float], scales: Mapping[str, FeatureScale]
+) -> float:
     names = [name for name in asked if name in scales]
     if not names:
         return 0.0

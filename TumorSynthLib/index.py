@@ -55,4 +55,3 @@ def domain_of(row: dict[str, str]) -> Domain:
         if domain.id == name:
             return domain
     raise DataError("data.domain", f"No domain fits organ {organ!r} and modality {modality!r} of {row['id']}.")
-

@@ -21,6 +21,7 @@ Spacing = tuple[float, float, float] | np.ndarray
 
 _COARSE = 1.7
 """An axis belongs to the high-pass when its spacing is at most this many times the finest."""
+_FEWEST = 30
 _LAGS = 3
 _TAPS = 9
 _CLIP = 2.5
@@ -179,6 +180,7 @@ def quiet(values: np.ndarray, where: np.ndarray, spacing: Spacing, excess: float
     """The part of ``where`` whose local noise power is at most ``excess`` times that of its quietest tenth.
 
     In plain noise nearly all voxels stay; in tissue with fibers, vessels or folds what is left shows the scanner's noise.
+    Take ``where`` from one intensity class (``surroundings`` with ``like``), or air will be what is quietest.
     """
     if not where.any():
         return where.copy()
@@ -190,7 +192,7 @@ def homogeneous(values: np.ndarray, where: np.ndarray, spacing: Spacing) -> np.n
     """The part of ``where`` without edges: along each axis the smoothed gradient is no larger than noise makes it.
 
     The size that noise makes is taken from the lower 20 % of the gradients, so edges do not enter. In pure noise
-    about two thirds of the voxels stay.
+    about two thirds of the voxels stay. Where fewer than 30 would, as in the smallest tumors, all of ``where`` stays.
     """
     keep = where.copy()
     if not where.any():
@@ -205,7 +207,7 @@ def homogeneous(values: np.ndarray, where: np.ndarray, spacing: Spacing) -> np.n
             # On the ridge of a thin structure the gradient vanishes, but strong ones stand on both sides.
             strong = ndimage.maximum_filter1d((gradient > 2.0 * limit).astype(np.uint8), 5, axis=axis)
             keep &= (gradient <= limit) & (strong == 0)
-    return keep
+    return keep if int(keep.sum()) >= _FEWEST else where.copy()
 
 
 def high_pass(values: np.ndarray, where: np.ndarray, spacing: Spacing, sigma: float = 1.0) -> np.ndarray:

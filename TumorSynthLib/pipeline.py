@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from TumorSynthLib.bundle import Bundle, load_bundle
 from TumorSynthLib.edit import TextureEdit, edit_texture
 from TumorSynthLib.errors import DeviceError, RequestError, TumorSynthError
+from TumorSynthLib.existing import centroid, grown, moved, reshaped, tumor_texture
 from TumorSynthLib.features import measure_shape, measure_texture
 from TumorSynthLib.placing import place_alone, place_in_scan, shape_model
 from TumorSynthLib.preview import write_preview
@@ -20,17 +21,33 @@ from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.result import ResultWriter, build_result
 from TumorSynthLib.scene import Scene, read_scene
 from TumorSynthLib.texture import Sampling, TextureModel
-from TumorSynthLib.typical import complete_texture
-from TumorSynthLib.volume import Volume, mask_box
+from TumorSynthLib.typical import complete_texture, follow
+from TumorSynthLib.volume import Geometry, Volume, mask_box
 from TumorSynthLib.volume_io import sha256_file, write_segmentation, write_volume
 
 Progress = Callable[[str, float], None]
 """Called with a stage and the share of it that is done; may raise ``Cancelled``."""
 
-OPERATIONS = ("insert", "remove", "shape")
-"""What this version can do."""
+MaskPreview = Callable[[np.ndarray, Geometry], None]
+"""Called with a mask and its grid."""
 SHARES = {"reading": 0.1, "shape": 0.2, "sampling": 0.7, "compositing": 0.85, "measuring": 0.95, "writing": 1.0}
 """Where each stage ends on a single progress bar."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One tumor to synthesize, or one region to heal."""
+
+    scene: Scene
+    """The scan to do it in."""
+    mask: np.ndarray
+    """Where, bool on the scan's grid."""
+    drawn: Mapping[str, float] | None
+    """Texture of the tumor that was there; None lets a typical one be drawn."""
+    warnings: list[str]
+    """What could not be met."""
+    requested: dict[str, float]
+    """Asked shape features."""
 
 
 @dataclass
@@ -58,6 +75,13 @@ def overall(progress: Progress | None) -> Progress:
             progress(stage, starts[stage] + share * (SHARES[stage] - starts[stage]))
 
     return report
+
+
+def part_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Progress of one of several equal parts of a run."""
+    if progress is None:
+        return None
+    return lambda stage, share: progress(stage, (number + share) / count)
 
 
 def choose_device(asked: str) -> str:
@@ -104,13 +128,14 @@ class Editor:
             self._texture = TextureModel(self.bundle, self.device)
         return self._texture
 
-    def run(self, request: Request, progress: Progress | None = None) -> Path:
+    def run(self, request: Request, progress: Progress | None = None, preview: MaskPreview | None = None) -> Path:
         """Carry out a request and write its result folder.
 
         Parameters
         ----------
         request : a checked request with ``out``.
         progress : called with a stage and the share of the whole run that is done; may raise to cancel.
+        preview : called with the tumor's mask (bool, on the scan's grid) and its grid as soon as they are known.
 
         Returns
         -------
@@ -125,8 +150,10 @@ class Editor:
         with ResultWriter(request.out, request.overwrite) as writer:
             if request.image is None:
                 self._shape_alone(request, writer, overall(progress))
+            elif request.op == "grow":
+                self._grow(request, writer, progress, preview)
             else:
-                self._edit(request, writer, overall(progress))
+                self._edit(request, writer, overall(progress), preview)
             return writer.commit()
 
     def _shape_alone(self, request: Request, writer: ResultWriter, progress: Progress) -> None:
@@ -140,64 +167,125 @@ class Editor:
         writer.write_json(self._result(request, shape_targets(request), measured, warnings, [], timer, None, None))
         progress("writing", 1.0)
 
-    def _edit(self, request: Request, writer: ResultWriter, progress: Progress) -> None:
+    def _edit(self, request: Request, writer: ResultWriter, progress: Progress, preview: MaskPreview | None) -> None:
         timer = Timer()
         progress("reading", 0.0)
         with timer.stage("reading"):
             scene = read_scene(request, self.bundle)
         progress("shape", 0.0)
-        with timer.stage("shape"):
-            mask, warnings = self._place(request, scene)
         if request.op == "shape":
+            with timer.stage("shape"):
+                mask, warnings = place_in_scan(request, scene, self._shape)
             self._write_mask(request, scene, mask, warnings, writer, timer)
-            progress("writing", 1.0)
-            return
+        else:
+            with timer.stage("shape"):
+                target = self._target(request, scene)
+            self._write_edit(request, scene, target, writer, "", timer, progress, preview)
+        progress("writing", 1.0)
+
+    def _grow(self, request: Request, writer: ResultWriter, progress: Progress | None, preview: MaskPreview | None) -> None:
+        """One sub-folder per volume, all from the same healed scan."""
+        timer, count = Timer(), len(request.volumes_ml)
+        with timer.stage("reading"):
+            scene = read_scene(request, self.bundle)
+        assert scene.painted is not None
         with timer.stage("texture"):
-            edit, sampling = self._plan(request, scene, mask)
-            candidates = edit_texture(scene, edit, self.texture, sampling, progress)
+            drawn = follow(tumor_texture(scene, scene.painted), scene.texture)
+            healed = self._healed(scene, scene.painted, request.seed)
+        folders = []
+        for number, volume in enumerate(request.volumes_ml):
+            own, report = Timer(), overall(part_of(progress, number, count))
+            with own.stage("shape"):
+                mask = grown(scene.painted, scene, 1000.0 * volume)
+            folders.append(f"{number + 1:02d}_{volume:g}mL")
+            target = Target(healed, mask, drawn, [], {"shape_VoxelVolume": 1000.0 * volume})
+            self._write_edit(request, scene, target, writer, folders[-1], own, report, preview)
+        result = self._result(request, {}, {}, scene.warnings, [], timer, scene.source_sha256, None)
+        writer.write_json({**result, "series": folders})
+        overall(progress)("writing", 1.0)
+
+    def _target(self, request: Request, scene: Scene) -> Target:
+        """What to synthesize, where, and in which scan: the healed one where a tumor changes its place or form."""
+        painted, asked = scene.painted, shape_targets(request)
+        if request.op == "insert" and (painted is None or request.shape):
+            mask, warnings = place_in_scan(request, scene, self._shape)
+            return Target(scene, mask, None, warnings, asked)
+        assert painted is not None
+        if request.op in ("insert", "remove"):
+            return Target(scene, painted, None, [], asked)
+        drawn = follow(tumor_texture(scene, painted), scene.texture)
+        if request.op == "edit" and not request.shape:
+            return Target(scene, painted, drawn, [], asked)
+        if request.op == "move":
+            assert request.to is not None
+            mask, warnings = moved(painted, scene, np.array(request.to)), []
+        else:
+            mask, warnings = reshaped(painted, scene, asked, self._shape, request.seed)
+        return Target(self._healed(scene, painted, request.seed), mask, drawn, warnings, asked)
+
+    def _healed(self, scene: Scene, mask: np.ndarray, seed: int) -> Scene:
+        """The scene with a tumor replaced by healthy tissue."""
+        edit, sampling = TextureEdit(mask, None), Sampling(1, 1.0, candidate_seeds(seed, 1))
+        best = edit_texture(scene, edit, self.texture, sampling, lambda stage, share: None)[0]
+        return replace(scene, scan=best.apply(scene.scan))
+
+    def _write_edit(
+        self,
+        request: Request,
+        scene: Scene,
+        target: Target,
+        writer: ResultWriter,
+        folder: str,
+        timer: Timer,
+        progress: Progress,
+        preview: MaskPreview | None,
+    ) -> None:
+        """Synthesize, measure and write one result, into the folder or a sub-folder of it."""
+        mask = target.mask
+        if preview is not None:
+            preview(mask, scene.scan.geometry)
+        with timer.stage("texture"):
+            edit, sampling = self._plan(request, target)
+            candidates = edit_texture(target.scene, edit, self.texture, sampling, progress)
         best = candidates[0]
-        edited = best.apply(scene.scan)
+        edited = best.apply(target.scene.scan)
         progress("measuring", 0.0)
         with timer.stage("measuring"):
             measured = measure(scene, edited, mask)
         progress("writing", 0.0)
+        prefix = f"{folder}/" if folder else ""
+        image = writer.path(f"{prefix}image.{request.format}")
         with timer.stage("writing"):
-            name = f"image.{request.format}"
-            write_volume(edited, writer.path(name), {"TumorSynth_Synthetic": "SYNTHETIC"})
+            write_volume(edited, image, {"TumorSynth_Synthetic": "SYNTHETIC"})
             tumor = np.zeros_like(mask) if request.op == "remove" else mask
-            write_segmentation(Volume(tumor, scene.scan.geometry), writer.path("segmentation.seg.nrrd"))
-            self._preview(request, scene, edited, mask, writer)
-        requested = {**shape_targets(request), **scene.texture}
-        warnings = [*scene.warnings, *warnings, *best.warnings, *self._untold(request, scene)]
+            write_segmentation(Volume(tumor, scene.scan.geometry), writer.path(f"{prefix}segmentation.seg.nrrd"))
+            self._preview(request, scene, edited, mask, writer.path(f"{prefix}preview.png"))
+        requested = {**target.requested, **scene.texture}
+        warnings = [*scene.warnings, *target.warnings, *best.warnings, *self._untold(request, scene)]
         told = [{"seed": c.seed, "distance": c.distance, "kept": c is best} for c in candidates]
-        image_sha = sha256_file(writer.path(name))
-        result = self._result(request, requested, measured, warnings, told, timer, scene.source_sha256, image_sha)
-        writer.write_json({**result, "drawn": dict(edit.drawn), "steps": sampling.steps})
-        progress("writing", 1.0)
+        result = self._result(request, requested, measured, warnings, told, timer, scene.source_sha256, sha256_file(image))
+        writer.write_json({**result, "drawn": dict(edit.drawn), "steps": sampling.steps}, folder)
 
-    def _place(self, request: Request, scene: Scene) -> tuple[np.ndarray, list[str]]:
-        """The mask to edit, on the scan's grid."""
-        if request.op == "remove" or (scene.painted is not None and not request.shape):
-            assert scene.painted is not None
-            return scene.painted, []
-        return place_in_scan(request, scene, self._shape)
-
-    def _plan(self, request: Request, scene: Scene, mask: np.ndarray) -> tuple[TextureEdit, Sampling]:
+    def _plan(self, request: Request, target: Target) -> tuple[TextureEdit, Sampling]:
         """What to synthesize, and how."""
+        scene, mask = target.scene, target.mask
         if request.op == "remove":
             # Healthy tissue is asked for nothing, so one step is the posterior mean: the best guess of what was there.
-            sampling = Sampling(request.steps if request.noise else 1, 1.0, candidate_seeds(request.seed, 1))
+            # Samples hallucinate enhancing tissue where the surroundings leave much open.
+            sampling = Sampling(1, 1.0, candidate_seeds(request.seed, 1))
             return TextureEdit(mask, None, noise=request.noise), sampling
-        volume = float(mask.sum() * scene.scan.geometry.voxel_volume_mm3)
-        exemplars, scales = self.bundle.exemplars(scene.domain.id), self.texture.scales[scene.domain.id]
-        drawn = complete_texture(scene.texture, volume, exemplars, scales, request.seed)
+        drawn = target.drawn
+        if drawn is None:
+            volume = float(mask.sum() * scene.scan.geometry.voxel_volume_mm3)
+            exemplars, scales = self.bundle.exemplars(scene.domain.id), self.texture.scales[scene.domain.id]
+            drawn = complete_texture(scene.texture, volume, exemplars, scales, request.seed)
         sampling = Sampling(request.steps, request.guidance, candidate_seeds(request.seed, request.candidates))
         return TextureEdit(mask, scene.texture, noise=request.noise, drawn=drawn), sampling
 
     def _untold(self, request: Request, scene: Scene) -> list[str]:
         """What was asked for and cannot be steered directly."""
         if request.op == "remove":
-            return ["Removal draws one sample: candidates are not compared where nothing is asked for."] if request.candidates > 1 else []
+            return ["Removal writes the best guess: one step, one candidate."] if request.candidates > 1 else []
         without = [name for name in scene.texture if name not in self.texture.config.tokens]
         if not without:
             return []
@@ -208,17 +296,18 @@ class Editor:
     ) -> None:
         with timer.stage("writing"):
             write_segmentation(Volume(mask, scene.scan.geometry), writer.path("segmentation.seg.nrrd"))
-            self._preview(request, scene, scene.scan, mask, writer)
+            self._preview(request, scene, scene.scan, mask, writer.path("preview.png"))
         measured = measure_mask(scene.scan, mask)
         found = [*scene.warnings, *warnings]
         writer.write_json(self._result(request, shape_targets(request), measured, found, [], timer, scene.source_sha256, None))
 
-    def _preview(self, request: Request, scene: Scene, edited: Volume, mask: np.ndarray, writer: ResultWriter) -> None:
-        before = mask if request.op == "remove" else None
+    def _preview(self, request: Request, scene: Scene, edited: Volume, mask: np.ndarray, path: Path) -> None:
+        before = None if request.op in ("insert", "shape") else scene.painted
         after = None if request.op == "remove" else mask
-        center = mask_center(mask, scene.scan)
         title = f"{request.op} | {scene.domain.id}"
-        write_preview(writer.path("preview.png"), scene.scan, edited, before, after, display_window(scene), title, center)
+        write_preview(
+            path, scene.scan, edited, before, after, display_window(scene), title, centroid(mask, scene.scan.geometry)
+        )
 
     def _result(
         self,
@@ -257,15 +346,18 @@ def check_possible(request: Request) -> None:
 
     Raises
     ------
-    RequestError : for an operation, method or option that is not there.
+    RequestError : for a method or option that is not there.
     """
-    if request.op not in OPERATIONS:
-        raise RequestError("request.op", f"The operation {request.op!r} is not available.", f"Available: {', '.join(OPERATIONS)}.")
     if request.method != "bridge":
         raise RequestError("request.method", f"The bundle has no method {request.method!r}.", "Available: bridge.")
     for name in ("mass_effect", "rim"):
         if getattr(request, name) != 0.0:
-            raise RequestError(f"request.{name}", f"{name} is not available (asked: {getattr(request, name):g}).", "Set it to 0.")
+            raise RequestError(
+                f"request.{name}", f"{name} is not available (asked: {getattr(request, name):g}).", "Set it to 0."
+            )
+    for op, name in (("grow", "shape"), ("shape", "like")):
+        if request.op == op and getattr(request, name):
+            raise RequestError(f"request.{name}", f"The operation {op!r} cannot take '{name}' into account.", f"Remove '{name}'.")
     if request.out is None:
         raise RequestError("request.out", "The request names no result folder.", "Add 'out'.")
 
@@ -282,19 +374,16 @@ def measure(scene: Scene, image: Volume, mask: np.ndarray) -> dict[str, float]:
     geometry = scene.scan.geometry.cropped(box)
     u = scene.intensity.normalize(image.array[box.slices])
     found: dict[str, float] = {}
-    for part in (lambda: measure_mask(image, mask), lambda: measure_texture(u, mask[box.slices], geometry, scene.domain.radiomics)):
+    for part in (
+        lambda: measure_mask(image, mask),
+        lambda: measure_texture(u, mask[box.slices], geometry, scene.domain.radiomics),
+    ):
         try:
             found |= part()
         except TumorSynthError as error:
             if error.code != "feature.small":
                 raise
     return found
-
-
-def mask_center(mask: np.ndarray, scan: Volume) -> np.ndarray:
-    """Centroid of a mask, RAS mm."""
-    box = mask_box(mask)
-    return scan.geometry.to_ras(np.argwhere(mask[box.slices]).mean(axis=0) + np.array(box.start))
 
 
 def display_window(scene: Scene) -> tuple[float, float]:

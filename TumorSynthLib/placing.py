@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.configs import ShapeConfig, from_dict
 from TumorSynthLib.domains import tissue
+from TumorSynthLib.existing import centroid
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
-from TumorSynthLib.shape import ShapeGenerator, config_from, solve_shape
+from TumorSynthLib.shape import ShapeGenerator, solve_shape
 from TumorSynthLib.volume import Geometry, Volume, mask_box
 
 BOX_SHARE = 0.35
@@ -19,7 +21,7 @@ AIR_SHARE = 0.3
 
 def shape_model(bundle: Bundle) -> ShapeGenerator:
     """The bundle's shape generator, on the CPU: it is small."""
-    return ShapeGenerator(config_from(bundle.network("shape")), bundle.weights("shape"), bundle.shape_statistics)
+    return ShapeGenerator(from_dict(ShapeConfig, bundle.network("shape")), bundle.weights("shape"), bundle.shape_statistics)
 
 
 def place_in_scan(request: Request, scene: Scene, generator: ShapeGenerator) -> tuple[np.ndarray, list[str]]:
@@ -79,8 +81,7 @@ def _center(request: Request, scene: Scene) -> np.ndarray:
     if request.box is not None:
         return np.array(request.box).mean(axis=0)
     assert scene.painted is not None
-    box = mask_box(scene.painted)
-    return scene.scan.geometry.to_ras(np.argwhere(scene.painted[box.slices]).mean(axis=0) + np.array(box.start))
+    return centroid(scene.painted, scene.scan.geometry)
 
 
 def _default_volume(request: Request, scene: Scene, targets: Mapping[str, float]) -> float | None:

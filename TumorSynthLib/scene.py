@@ -56,9 +56,13 @@ def read_scene(request: Request, bundle: Bundle) -> Scene:
     _check_points(request, scan)
     painted = None if request.mask is None else mask_on_grid(read_mask(request.mask, request.label), scan.geometry)
     allowed = _allowed(request, scan)
-    domain, warnings = choose_domain(request.domain, bundle.domains, scan, read_metadata(request.image), _center(request, scan, painted))
+    domain, warnings = choose_domain(
+        request.domain, bundle.domains, scan, read_metadata(request.image), _center(request, scan, painted)
+    )
     if domain.unit == "SUV" and scan.unit not in ("", "SUV", "GML"):
-        raise ImageError("image.unit", f"The PET is stored in {scan.unit}, expected SUV.", "Convert it to SUV (body weight) first.")
+        raise ImageError(
+            "image.unit", f"The PET is stored in {scan.unit}, expected SUV.", "Convert it to SUV (body weight) first."
+        )
     intensity = fit_intensity(scan.array, domain)
     _check_volume(request, scan)
     texture = dict(request.texture)
@@ -83,7 +87,9 @@ def _check_volume(request: Request, scan: Volume) -> None:
     asked = request.shape.get("volume_ml", request.shape.get("shape_VoxelVolume", 0.0) / 1000.0)
     whole = scan.array.size * scan.geometry.voxel_volume_mm3 / 1000.0
     if asked >= whole:
-        raise RequestError("request.volume", f"A tumor of {asked:g} mL does not fit into a scan of {whole:.4g} mL.", "Ask for less.")
+        raise RequestError(
+            "request.volume", f"A tumor of {asked:g} mL does not fit into a scan of {whole:.4g} mL.", "Ask for less."
+        )
 
 
 def _center(request: Request, scan: Volume, painted: np.ndarray | None) -> np.ndarray:
@@ -107,10 +113,15 @@ def _allowed(request: Request, scan: Volume) -> np.ndarray | None:
     axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in scan.array.shape), indexing="ij", sparse=True)
     inside = np.ones(scan.array.shape, bool)
     for row in range(3):
-        place = sum((axes[axis] * np.float32(scan.geometry.affine[row, axis]) for axis in range(3)), np.float32(scan.geometry.affine[row, 3]))
+        place = sum(
+            (axes[axis] * np.float32(scan.geometry.affine[row, axis]) for axis in range(3)),
+            np.float32(scan.geometry.affine[row, 3]),
+        )
         inside &= (place >= low[row]) & (place <= high[row])
     if not inside.any():
-        raise GeometryError("geometry.box", f"The box {request.box} (RAS mm) holds no voxel of the scan.", "Draw it on the scan.")
+        raise GeometryError(
+            "geometry.box", f"The box {request.box} (RAS mm) holds no voxel of the scan.", "Draw it on the scan."
+        )
     return inside if allowed is None else inside & allowed
 
 
@@ -128,4 +139,3 @@ def like_features(like: Mapping[str, object], domain: Domain) -> dict[str, float
     box = mask_box(mask)
     u = fit_intensity(other.array, domain).normalize(other.array[box.slices])
     return measure_texture(u, mask[box.slices], other.geometry.cropped(box), domain.radiomics, TEXTURE_TOKENS)
-

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from TumorSynthLib.configs import ShapeConfig
+from TumorSynthLib.configs import ShapeConfig, from_dict
 from TumorSynthLib.errors import BundleError, GeometryError, RequestError
 from TumorSynthLib.features import measure_shape
 from TumorSynthLib.nets.shape_gan import Generator
@@ -38,7 +38,9 @@ class ShapeGenerator:
     device : where it runs; noise is drawn on the CPU, so the device changes no more than rounding.
     """
 
-    def __init__(self, config: ShapeConfig, state: Mapping[str, Tensor], statistics: Mapping[str, Any], device: str = "cpu") -> None:
+    def __init__(
+        self, config: ShapeConfig, state: Mapping[str, Tensor], statistics: Mapping[str, Any], device: str = "cpu"
+    ) -> None:
         self.config, self.statistics, self.device = config, statistics, device
         self.network = Generator(config)
         self.network.load_state_dict({name: value.float() for name, value in state.items()})
@@ -54,9 +56,9 @@ class ShapeGenerator:
         """
         weights, about = folder / "shape.safetensors", folder / "shape.json"
         if not weights.exists() or not about.exists():
-            raise BundleError("shape.missing", f"{folder} holds no trained shape generator.", "Train one, or choose another folder.")
+            raise BundleError("shape.missing", f"{folder} holds no shape generator.", "Train one, or choose another folder.")
         values = json.loads(about.read_text(encoding="utf-8"))
-        return cls(config_from(values["config"]), load_file(weights), values["statistics"], device)
+        return cls(from_dict(ShapeConfig, values["config"]), load_file(weights), values["statistics"], device)
 
     def tokens(self, features: Mapping[str, float], organ: str, voxel_volume: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Standardized values (1, T), presence (1, T) and organ index (1,) of features by their PyRadiomics names.
@@ -100,11 +102,6 @@ class ShapeGenerator:
         return np.asarray(made[0, 0].float().cpu().numpy())
 
 
-def config_from(values: Mapping[str, Any]) -> ShapeConfig:
-    """A config from its JSON."""
-    return ShapeConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-
-
 def organ_token(organ: str) -> str:
     """The organ token of a domain's organ; names without one are returned as they are."""
     return ORGANS.get(organ, organ)
@@ -135,8 +132,8 @@ def solve_shape(
 ) -> ShapeResult:
     """A tumor mask with the features asked for.
 
-    The voxel count is exact. Proportions and sphericity are reached by a closed loop on what PyRadiomics measures; what the grid
-    or the other targets forbid is approached and said in ``warnings``. Features not asked for are drawn from the statistics.
+    The voxel count is exact. Proportions and sphericity are reached by a closed loop on what PyRadiomics measures; what the
+    grid or the other targets forbid is approached and said in ``warnings``. What was not asked for is drawn.
     The cost depends on the tumor's size in voxels, never on the scan's.
 
     Parameters
@@ -158,7 +155,9 @@ def solve_shape(
     """
     center = np.asarray(center_ras, dtype=np.float64)
     if not geometry.contains(center):
-        raise GeometryError("shape.center", f"The center {center.round(1).tolist()} lies outside the image.", "Choose a point inside it.")
+        raise GeometryError(
+            "shape.center", f"The center {center.round(1).tolist()} lies outside the image.", "Choose a point inside it."
+        )
     rng = np.random.default_rng(seed)
     plan = plan_shape(targets, generator.statistics, organ_token(organ), rng)
     if rotation is None:
@@ -175,7 +174,13 @@ def solve_shape(
 
 
 def _solved(
-    targets: Mapping[str, float], plan: Plan, irregularity: Irregularity, region: Region, center: np.ndarray, rotation: np.ndarray, preview: bool
+    targets: Mapping[str, float],
+    plan: Plan,
+    irregularity: Irregularity,
+    region: Region,
+    center: np.ndarray,
+    rotation: np.ndarray,
+    preview: bool,
 ) -> tuple[Region, Solution]:
     """Run the closed loop, once more with other axes or volume where the first result asks for it."""
     bounded = region.allowed is not None and not bool(region.allowed.all())

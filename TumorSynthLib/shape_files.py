@@ -50,4 +50,6 @@ def read_shapes(path: Path) -> Iterator[StoredShape]:
         mask = np.unpackbits(table["packed"][start:stop])[: shape.prod()].reshape(shape).astype(bool)
         spacing = table["spacing"][index].astype(np.float64)
         share = float(index + 1) / len(keep)
-        yield StoredShape(str(table["ids"][index]), str(table["patients"][index]), mask.transpose(2, 1, 0), spacing[::-1], share)
+        yield StoredShape(
+            str(table["ids"][index]), str(table["patients"][index]), mask.transpose(2, 1, 0), spacing[::-1], share
+        )

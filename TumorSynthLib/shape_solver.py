@@ -1,9 +1,10 @@
 """The closed loop from a canonical field to a mask with the volume, axes and sphericity that were asked for.
 
-The mask is a super-level set of f(x) = 1 - |q| + a r(q) + b d(q) with q = M^-1 (x - c). r is what the generator adds to the ball; d is
-band-limited noise finer than the generator's grid, unit variance. The level is an order statistic, so the voxel count is exact. One
-number, the irregularity, moves a and b and is found by bracketing: from 0 to 1 the generator's shape grows out of the ball, from 1
-to 2 it gets fine roughness, beyond it is exaggerated. M is updated by the full affine map from measured to asked second moments.
+The mask is a super-level set of f(x) = 1 - |q| + a r(q) + b d(q) with q = M^-1 (x - c). r is what the generator adds to the
+ball; d is band-limited noise finer than the generator's grid, of unit variance. The level is an order statistic, so the voxel
+count is exact. One number, the amount of irregularity, moves a and b and is found by bracketing: from 0 to 1 the generator's
+shape grows out of the ball, from 1 to 2 it gets fine roughness, beyond it is exaggerated. M is updated by the full affine map
+from measured to asked second moments.
 
 Source: the moments and the surface measured are those of PyRadiomics (van Griethuysen et al. 2017).
 """
@@ -130,7 +131,9 @@ class Region:
         return center, offsets.T @ offsets / len(points)
 
 
-def region_around(geometry: Geometry, center: np.ndarray, matrix: np.ndarray, reach: float, inside: np.ndarray | None) -> Region:
+def region_around(
+    geometry: Geometry, center: np.ndarray, matrix: np.ndarray, reach: float, inside: np.ndarray | None
+) -> Region:
     """The smallest region that holds the ellipsoid M q, |q| <= ``reach``, and two voxels around it."""
     to_ijk = np.linalg.inv(geometry.affine[:3, :3])
     extent = reach * np.linalg.norm(to_ijk @ matrix, axis=1) + 2.0

@@ -1,8 +1,8 @@
 """Surface area and volume of a mask's mesh, equal to PyRadiomics' and fast enough for a closed loop.
 
-PyRadiomics runs marching cubes on the binary mask. A cube of 2 x 2 x 2 voxels then has only 256 patterns. Each adds a fixed area,
-and to the volume (a sum of signed tetrahedra from the origin) a term that is affine in the cube's position. The tables are
-not written here: they are measured by handing PyRadiomics each pattern alone, so they agree with it by construction.
+PyRadiomics runs marching cubes on the binary mask. A cube of 2 x 2 x 2 voxels then has only 256 patterns. Each adds a fixed
+area, and to the volume (a sum of signed tetrahedra from the origin) a term that is affine in the cube's position. The tables
+are not written here: they are measured by handing PyRadiomics each pattern alone, so they agree with it by construction.
 
 Source: van Griethuysen et al. 2017 (PyRadiomics, shape class); Lorensen and Cline 1987 (marching cubes).
 """

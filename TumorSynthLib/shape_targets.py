@@ -93,7 +93,11 @@ _PROPORTIONS = (*AXES, *DIAMETERS, "shape_Elongation", "shape_Flatness")
 def _known(asked: Mapping[str, float]) -> dict[str, float]:
     """The copula's columns that the request fixes."""
     known: dict[str, float] = {}
-    for name, column in (("shape_Elongation", "elongation"), ("shape_Flatness", "flatness"), ("shape_Sphericity", "sphericity")):
+    for name, column in (
+        ("shape_Elongation", "elongation"),
+        ("shape_Flatness", "flatness"),
+        ("shape_Sphericity", "sphericity"),
+    ):
         if name in asked:
             known[column] = asked[name]
     volume = asked.get("shape_VoxelVolume", asked.get("shape_MeshVolume"))

@@ -8,6 +8,8 @@ from TumorSynthLib.scaling import FeatureScale
 
 VOLUME = "shape_VoxelVolume"
 """Exemplars carry their volume (mm^3): texture features change with size."""
+_PLACES = ("firstorder_Mean", "firstorder_10Percentile", "firstorder_90Percentile")
+_SPREAD = "firstorder_Variance"
 _WIDTH = 0.6
 """How far from the asked features, in normal scores, an exemplar still counts."""
 _VOLUME_WIDTH = 0.7
@@ -40,7 +42,40 @@ def complete_texture(
     distance = np.array([_distance(asked, volume_mm3, exemplar, scales) for exemplar in exemplars])
     likelihood = np.exp(-0.5 * (distance - distance.min()))
     chosen = np.random.default_rng((seed, 7)).choice(len(exemplars), p=likelihood / likelihood.sum())
-    return {name: float(value) for name, value in exemplars[int(chosen)].items() if name != VOLUME and name not in asked}
+    return follow({name: float(value) for name, value in exemplars[int(chosen)].items() if name != VOLUME}, asked)
+
+
+def follow(features: Mapping[str, float], asked: Mapping[str, float]) -> dict[str, float]:
+    """The features of a tumor that were not asked for, moved along with those that were.
+
+    Whoever asks for another mean does not want the old percentiles: values are thought to shift and stretch together, so that
+    the mean, the percentiles and the variance that were not asked for stay in keeping with the asked ones.
+
+    Parameters
+    ----------
+    features : of a real tumor, with the features that are asked for as well.
+    asked : features the user wants.
+    """
+    known = {name: value for name, value in asked.items() if name in features}
+    places = [name for name in _PLACES if name in features]
+    low, high = _PLACES[1], _PLACES[2]
+    stretch = 1.0
+    if _SPREAD in known and features[_SPREAD] > 0 and known[_SPREAD] >= 0:
+        stretch = float(np.sqrt(known[_SPREAD] / features[_SPREAD]))
+    elif low in known and high in known and features[high] > features[low]:
+        stretch = max(0.0, (known[high] - known[low]) / (features[high] - features[low]))
+    moved = {name: value for name, value in features.items() if name not in known}
+    if not places:
+        return moved
+    middle = features[places[0]]
+    shifts = [known[name] - middle - stretch * (features[name] - middle) for name in places if name in known]
+    shift = float(np.mean(shifts)) if shifts else 0.0
+    for name in places:
+        if name in moved:
+            moved[name] = middle + stretch * (features[name] - middle) + shift
+    if _SPREAD in moved:
+        moved[_SPREAD] *= stretch**2
+    return moved
 
 
 def _distance(

@@ -3,7 +3,8 @@
 Scans are made here (a body of 40 HU in air, with noise). Each row has its own process, so that peak memory is its own.
 Cold is the command line from start to exit. Warm is the median of repeats on one editor in one process, after a first
 edit that does not count. Reading and writing the same scan is timed in the same process between the edits, because an
-edit's time may grow with the scan only by that. CPU seconds are told too: they mean something on a busy machine. Run it with the project's own Python:
+edit's time may grow with the scan only by that. CPU seconds are told too, because they hold on a busy machine.
+Run it with the project's own Python:
 
     .venv/bin/python Testing/benchmarks/bench_insert.py [--sizes 64 256 big] [--repeats 5] [--device cpu] [--json FILE]
 """
@@ -166,7 +167,7 @@ def read_and_write(scan: str, out: str) -> None:
 
 def table(rows: list[dict]) -> str:
     """Markdown; the last column is the edit without its files against the smallest scan with as many candidates."""
-    titles = "scan | candidates | cold s | ready s | warm s | warm CPU s | files s | peak GB cold / warm | edit against first scan"
+    titles = "scan | candidates | cold s | ready s | warm s | warm CPU s | files s | peak GB cold / warm | edit against first"
     lines = [f"| {titles} |", "|---|---|---|---|---|---|---|---|---|"]
     first = {}
     for row in rows:

@@ -24,7 +24,10 @@ _UsageError: Any = typer.BadParameter.__bases__[0]  # its own module moved betwe
 
 OPERATIONS = {
     "insert": "Insert a new tumor at a point, in a box or in a painted mask.",
+    "edit": "Give a tumor that is in the scan another texture, another shape, or both.",
     "remove": "Replace a painted or segmented region by plausible healthy tissue.",
+    "move": "Take a tumor out and put it elsewhere, with its shape and texture.",
+    "grow": "Show a tumor at a series of volumes, one result for each.",
     "shape": "Make a tumor's mask alone.",
 }
 """Edit operations that work, with their help."""
@@ -66,7 +69,7 @@ def _program(
         bool, typer.Option("--version", help="Print the versions that numbers depend on.", is_eager=True)
     ] = False,
 ) -> None:
-    """Insert and remove tumors in CT, MR and PET scans, steered by radiomics features. Research only, not for clinical use."""
+    """Insert, edit and remove tumors in CT, MR and PET scans, steered by radiomics. Research only, not for clinical use."""
     if version:
         typer.echo("\n".join(f"{name} {number}" for name, number in versions().items()))
         raise typer.Exit()

@@ -37,7 +37,7 @@ _MASK = (
 )
 _REGION = (_option(Path | None, "--region", help="Mask that the tumor must stay inside of, for example the organ."),)
 _TO = (_option(Point | None, "--to", help="New centroid, RAS mm.", metavar=_RAS),)
-_VOLUMES = (_option(list[float] | None, "--volumes-ml", help="Volume of one time point in mL; repeat it."),)
+_VOLUMES = (_option(list[float] | None, "--volumes-ml", help="Volume of one time point; repeat it.", metavar="ML"),)
 _SHAPE = (
     _option(float | None, "--volume-ml", help="Wanted volume in mL."),
     _option(float | None, "--sphericity", help="Wanted sphericity, up to 1."),
@@ -85,7 +85,7 @@ PARAMETERS: dict[str, tuple[Parameter, ...]] = {
     "edit": (*_SCAN, *_MASK, *_REGION, *_SHAPE, *_TEXTURE, *_LIKE, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
     "remove": (*_SCAN, *_MASK, *_MODEL, *_SAMPLING, *_OUTPUT),
     "move": (*_SCAN, *_MASK, *_TO, *_REGION, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
-    "grow": (*_SCAN, *_MASK, *_VOLUMES, *_REGION, *_SHAPE, *_TEXTURE, *_LIKE, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
+    "grow": (*_SCAN, *_MASK, *_VOLUMES, *_REGION, *_TEXTURE, *_LIKE, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
     "shape": (_image(Path | None, None), *_PLACE, *_REGION, *_SHAPE, *_LIKE, *_MODEL, *_OUTPUT),
 }
 """Parameters of each operation's command, in the order of its help."""

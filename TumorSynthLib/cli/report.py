@@ -45,11 +45,19 @@ def show_json(values: Any) -> None:
 
 
 def show_result(folder: Path, as_json: bool) -> None:
-    """Print where a result lies, what was requested and measured, and the warnings."""
+    """Print where a result lies, what was requested and measured, and the warnings; of a series, for every part of it."""
     result = read_result(folder)
+    parts = [folder / name for name in result.get("series", [])]
     if as_json:
-        show_json({"out": str(folder), **result})
-        return
+        show_json({"out": str(folder), **result} | ({"parts": [read_result(part) for part in parts]} if parts else {}))
+    elif parts:
+        for part in parts:
+            _show_single(part, read_result(part))
+    else:
+        _show_single(folder, result)
+
+
+def _show_single(folder: Path, result: Mapping[str, Any]) -> None:
     typer.echo(f"result   {folder}")
     if (folder / "preview.png").is_file():
         typer.echo(f"picture  {folder / 'preview.png'}")

@@ -118,16 +118,19 @@ def prepare(
 def evaluate(
     data: _Data,
     split: _Split,
-    table: Annotated[str, typer.Option("--table", help="Table of the index that lists the cases.")],
+    table: Annotated[str, typer.Option("--table", help="texture, removal, codec or shape.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
     bundle: _BundleName = "base",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many cases per modality.")] = None,
+    keep_files: Annotated[bool, typer.Option("--keep-files", help="Keep mask and result of every removal.")] = False,
     as_json: _Json = False,
 ) -> None:
     """Measure a bundle on a split: features against their nulls, and removal."""
     loaded = load_bundle(bundle)
     from TumorSynthLib.evaluate import run
 
-    report = run(data, split, table, out, loaded)
+    with progress_bar(as_json) as progress:
+        report = run(data, split, table, out, loaded, limit, progress, keep_files)
     if as_json:
         show_json(report)
     else:

@@ -24,6 +24,9 @@ _FEWEST = 3
 _CHUNK = 20_000_000
 _CONSTANT = 1e-18
 
+Estimate = dict[str, Any]
+"""A value with its interval ``ci``, JSON-ready."""
+
 
 def pearson(real: np.ndarray, made: np.ndarray) -> np.ndarray:
     """Pearson correlation along the last axis but one.
@@ -99,21 +102,23 @@ class Comparison:
     resamples : number of resamples.
     """
 
-    def __init__(self, real: np.ndarray, made: np.ndarray, patients: Sequence[str], seed: int = 0, resamples: int = RESAMPLES) -> None:
+    def __init__(
+        self, real: np.ndarray, made: np.ndarray, patients: Sequence[str], seed: int = 0, resamples: int = RESAMPLES
+    ) -> None:
         self.real, self.made = np.asarray(real, dtype=np.float64), np.asarray(made, dtype=np.float64)
         self.rows = resampled_rows(patients, np.random.default_rng(seed), resamples)
         self.across = across_cases(self.real, self.made)
         self.across_draws = self._draws()
 
     def _draws(self) -> np.ndarray:
-        cases, features = self.real.shape
+        features = self.real.shape[1]
         step = max(1, _CHUNK // (max(1, features) * self.rows.shape[1] ** 2))
         empty = np.full((1, features), np.nan)
         real, made = np.concatenate([self.real, empty]), np.concatenate([self.made, empty])
         parts = (self.rows[n : n + step] for n in range(0, len(self.rows), step))
         return np.concatenate([across_cases(real[rows], made[rows]) for rows in parts])
 
-    def definition_c(self, columns: Sequence[int]) -> dict[str, Any]:
+    def definition_c(self, columns: Sequence[int]) -> Estimate:
         """Definition C over some features, with its interval."""
         return estimate(*self.values_c(columns))
 
@@ -122,7 +127,7 @@ class Comparison:
         chosen = list(columns)
         return _nanmean(self.across[:, chosen], axis=-1), _nanmean(self.across_draws[..., chosen], axis=-1)
 
-    def definition_b(self, columns: Sequence[int]) -> dict[str, Any]:
+    def definition_b(self, columns: Sequence[int]) -> Estimate:
         """Definition B over some features, with its interval; the standardization is that of all real cases."""
         return estimate(*self.values_b(columns))
 
@@ -132,7 +137,7 @@ class Comparison:
         real, made = (standardized(values, self.real)[:, chosen] for values in (self.real, self.made))
         return self._over_cases(within_cases(real, made))
 
-    def definition_a(self, columns: Sequence[int]) -> dict[str, Any]:
+    def definition_a(self, columns: Sequence[int]) -> Estimate:
         """Definition A over some features, with its interval."""
         chosen = list(columns)
         return estimate(*self._over_cases(within_cases(self.real[:, chosen], self.made[:, chosen])))
@@ -142,7 +147,7 @@ class Comparison:
         return _nanmean(values, axis=-1), _nanmean(padded[:, self.rows], axis=-1).T
 
 
-def estimate(value: np.ndarray, draws: np.ndarray) -> dict[str, Any]:
+def estimate(value: np.ndarray, draws: np.ndarray) -> Estimate:
     """PCC and SCC with their 95 % intervals, JSON-ready; None where there is nothing to correlate.
 
     Parameters
@@ -160,11 +165,14 @@ def interval(draws: np.ndarray) -> list[float] | None:
     return [float(v) for v in np.percentile(finite, _LEVELS)] if finite.size else None
 
 
-def mean_estimate(values: Sequence[float], patients: Sequence[str], seed: int = 0, resamples: int = RESAMPLES) -> dict[str, Any]:
-    """Mean of one value per case with its 95 % interval over resampled patients."""
+def mean_estimate(values: Sequence[float], patients: Sequence[str], seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+    """Mean of one value per case with its 95 % interval over resampled patients; no interval for a single patient."""
     line = np.append(np.asarray(values, dtype=np.float64), np.nan)
-    rows = resampled_rows(patients, np.random.default_rng(seed), resamples)
-    return {"mean": _number(_nanmean(line[:-1], axis=0)), "ci": interval(_nanmean(line[rows], axis=-1))}
+    found: Estimate = {"mean": _number(_nanmean(line[:-1], axis=0)), "ci": None}
+    if len(set(patients)) > 1:
+        rows = resampled_rows(patients, np.random.default_rng(seed), resamples)
+        found["ci"] = interval(_nanmean(line[rows], axis=-1))
+    return found
 
 
 def _number(value: Any) -> float | None:

@@ -23,10 +23,10 @@ from TumorSynthLib.volume import mask_box
 KINDS = ("work", "native", "resampling")
 """Where a PSNR is taken: on the working grid, on the scan's grid, and on the scan's grid without the codec."""
 
-PROTOCOL = """All images of the split with a tumor, the region being all its labels. PSNR inside the mask in domain values, not clipped. Data range,
-the width of the display window: CT 400 HU (lung 1400 HU), MR 100 % of the scan's range, PET SUV 5. work: on the working grid of
-64^3 that the networks see; native: brought back to the scan's grid and compared with the scan; resampling: the same without the
-codec, what the working grid alone costs. Intervals: 95 %, resampled patients."""
+PROTOCOL = """All images of the split with a tumor, the region being all its labels. PSNR inside the mask in domain values, not
+clipped. Data range, the width of the display window: CT 400 HU (lung 1400 HU), MR 100 % of the scan's range, PET SUV 5.
+work: on the working grid of 64^3 that the networks see; native: brought back to the scan's grid and compared with the scan;
+resampling: the same without the codec, what the working grid alone costs. Intervals: 95 %, resampled patients."""
 
 
 def evaluate_codec(data: Path, split: str, bundle: Bundle, limit: int | None, progress: Progress | None) -> dict[str, Any]:
@@ -74,7 +74,10 @@ def codec_case(case: Case, model: TextureModel) -> dict[str, Any]:
         "data_range": peak,
         "spacing_mm": float(grid.spacing[0]),
         "voxels": int(mask.sum()),
-        "psnr": {"work": psnr(true, made, task.mask, peak), **{kind: psnr(native, u, inside, peak) for kind, u in back.items()}},
+        "psnr": {
+            "work": psnr(true, made, task.mask, peak),
+            **{kind: psnr(native, u, inside, peak) for kind, u in back.items()},
+        },
     }
 
 

@@ -40,7 +40,7 @@ HISTOGRAM_FEATURES = (
     "gldm_HighGrayLevelEmphasis",
     "gldm_LowGrayLevelEmphasis",
 )
-"""Features that the histogram decides: shuffling the voxels of a tumor hardly changes them. First-order calibration sets them."""
+"""Features that the histogram decides: shuffling a tumor's voxels hardly changes them. First-order calibration sets them."""
 
 FEATURE_SETS = {
     "all": TEXTURE_FEATURES,

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 from monai.metrics.regression import compute_ssim_and_cs
-from monai.utils import KernelType
 
 from TumorSynthLib.configs import Domain
 from TumorSynthLib.volume import mask_box
@@ -43,11 +42,7 @@ def ssim(true: np.ndarray, made: np.ndarray, mask: np.ndarray, domain: Domain) -
     margin = _KERNEL // 2
     box = mask_box(mask).expanded(np.full(3, margin), mask.shape).slices
     pads = [(margin, margin)] * 3
-    first, second = (
-        torch.from_numpy(np.pad((image[box].astype(np.float64) - low) / (high - low), pads, mode="symmetric"))[None, None].float()
-        for image in (true, made)
-    )
-    maps, _ = compute_ssim_and_cs(
-        first, second, 3, [_KERNEL] * 3, [_SIGMA] * 3, data_range=1.0, kernel_type=KernelType.GAUSSIAN
-    )
+    shown = ((image[box].astype(np.float32) - low) / (high - low) for image in (true, made))
+    first, second = (torch.from_numpy(np.pad(image, pads, mode="symmetric"))[None, None] for image in shown)
+    maps, _ = compute_ssim_and_cs(first, second, 3, [_KERNEL] * 3, [_SIGMA] * 3, data_range=1.0, kernel_type="gaussian")
     return float(maps[0, 0].numpy()[mask[box]].mean())

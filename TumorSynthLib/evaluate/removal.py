@@ -33,15 +33,16 @@ _RIM_MM = 3.0
 _AROUND_MM = 18.0
 _CLOSE = 0.2
 
-PROTOCOL = f"""Healthy regions of all images of the split: seeded ellipsoids of {RADII_MM[0]:g} to {RADII_MM[1]:g} mm equivalent radius, {REGIONS} per image where they
-fit, in the body, at least 3 mm from any tumor. PSNR and SSIM inside the mask, on the scan's own grid, in domain values, beside
-what was there. Data range, the width of the display window: CT 400 HU (lung 1400 HU), MR 100 % of the scan's range, PET SUV 5;
-values are not clipped. SSIM: MONAI, Gaussian window of 11 voxels, sigma 1.5, map averaged inside the mask.
-Arms: bridge, the posterior mean (one step, noise off), which does not see one voxel around the mask either; mean_fill, the mean of a shell of
-{_RIM_MM:g} mm (at least one voxel); harmonic_fill, the membrane through all voxels around the mask, on the scan's grid; bridge_noise, a
-sample of {STEPS} steps with the scan's noise restored, as remove does unless told otherwise; codec, the real scan encoded and decoded,
-a ceiling. Noise: power of the high-pass in the homogeneous part of the region over that of its surroundings. Intervals: 95 %, resampled
-patients."""
+PROTOCOL = f"""Healthy regions of all images of the split: seeded ellipsoids of {RADII_MM[0]:g} to {RADII_MM[1]:g} mm
+equivalent radius, {REGIONS} per image where they fit, in the body, at least 3 mm from any tumor. PSNR and SSIM inside the
+mask, on the scan's own grid, in domain values, beside what was there. Data range, the width of the display window: CT 400 HU
+(lung 1400 HU), MR 100 % of the scan's range, PET SUV 5; values are not clipped. SSIM: MONAI, Gaussian window of 11 voxels,
+sigma 1.5, map averaged inside the mask.
+Arms: bridge, the posterior mean (one step, noise off), from which one voxel around the mask is hidden too; mean_fill, the
+mean of a shell of {_RIM_MM:g} mm (at least one voxel); harmonic_fill, the membrane through all voxels around the mask, on the
+scan's grid; bridge_noise, a sample of {STEPS} steps with the scan's noise restored, as remove does unless told otherwise;
+codec, the real scan encoded and decoded, a ceiling. Noise: power of the high-pass in the homogeneous part of the region over
+that of its surroundings. Intervals: 95 %, resampled patients."""
 
 
 def evaluate_removal(
@@ -200,8 +201,10 @@ def removal_text(summary: Mapping[str, Any]) -> str:
 def _row(name: str, group: Mapping[str, Any]) -> list[str]:
     arms = [f"{group['arms'][arm]['psnr']['mean']:.1f} / {group['arms'][arm]['ssim']['mean']:.2f}" for arm in ARMS]
     less, noise = group["bridge_minus"], group["noise"]
-    gains = [with_interval(less[null]["psnr"], "mean") for null in ARMS[:2]] + [with_interval(less["harmonic_fill"]["ssim"], "mean", 3)]
-    told = ["-", "-"] if noise["median_ratio"] is None else [f"{noise['median_ratio']:.2f}", f"{noise['share_within_20_percent']:.0%}"]
+    gains = [with_interval(less[null]["psnr"], "mean") for null in ARMS[:2]]
+    gains.append(with_interval(less["harmonic_fill"]["ssim"], "mean", 3))
+    ratio, share = noise["median_ratio"], noise["share_within_20_percent"]
+    told = ["-", "-"] if ratio is None else [f"{ratio:.2f}", f"{share:.0%}"]
     return [name, str(group["cases"]), str(group["patients"]), *arms, *gains, *told]
 
 

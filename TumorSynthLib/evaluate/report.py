@@ -38,9 +38,8 @@ def write_report(out: Path, report: Mapping[str, Any], text: str, draw: Draw) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    out.mkdir(parents=True, exist_ok=True)
     name = report["table"]
-    (out / f"{name}.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(out, report)
     identity = report["bundle"]
     head = [
         f"# {name}, split {report['split']}",
@@ -52,6 +51,12 @@ def write_report(out: Path, report: Mapping[str, Any], text: str, draw: Draw) ->
     FigureCanvasAgg(figure)
     draw(figure, report["cases"], report["summary"])
     figure.savefig(out / f"{name}.png", dpi=110)
+
+
+def write_json(out: Path, report: Mapping[str, Any]) -> None:
+    """Write ``<table>.json`` into a folder, made where needed."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{report['table']}.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def plain(value: Any) -> Any:

@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from TumorSynthLib.configs import ShapeConfig
 from TumorSynthLib.evaluate import shape_metrics as metrics
+from TumorSynthLib.evaluate.agreement import Comparison, mean_estimate
 from TumorSynthLib.evaluate.shape_report import write_figure, write_markdown
 from TumorSynthLib.feature_names import SHAPE_FEATURES
 from TumorSynthLib.features import measure_shape
@@ -32,6 +33,8 @@ ASKED = (
     "shape_LeastAxisLength",
 )
 """Features asked for in the main table; the other 7 follow or not."""
+ARMS = ("drawn_orientation", "real_orientation", "volume_and_sphericity", "ellipsoid")
+"""Tumors made for every case; in ``volume_and_sphericity`` only these two are asked for, ``ellipsoid`` is a null."""
 SOURCE = "kits23_tumor"
 ORGAN = "kidney"
 DIVERSITY_CASES, DIVERSITY_SEEDS, DIVERSITY_VOXELS = 20, 10, 8000
@@ -93,45 +96,55 @@ def evaluate_shape(
     """
     generator = ShapeGenerator.from_checkpoint(model) if isinstance(model, Path) else model
     cases = _cases(data, split, limit)
-    rng = np.random.default_rng(0)
-    asked = _table([case.features for case in cases])
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in ("all", "volume_sphericity", "ellipsoid", "orientation")}
-    surfaces: dict[str, list[np.ndarray]] = {name: [] for name in ("real", "made", "noise")}
-    gallery: list[tuple[str, np.ndarray, np.ndarray]] = []
+    made = _Made(generator)
     for seed, case in enumerate(cases):
-        made = _made(generator, case, ASKED, seed)
-        rows["all"].append(made[1])
-        rows["orientation"].append(_made(generator, case, ASKED, seed, rotation=case.frame.rotation)[1])
-        rows["volume_sphericity"].append(_made(generator, case, ASKED[:2], seed)[1])
-        rows["ellipsoid"].append(_ellipsoid(case, random_rotation(np.random.default_rng(seed))))
-        noise = NoiseShapes(generator.config, dict(generator.statistics))
-        noisy = _made(noise, case, ASKED[:4], seed, preview=True)[0]  # type: ignore[arg-type]
-        for name, mask in (("real", case.mask), ("made", made[0]), ("noise", noisy)):
-            surfaces[name].append(_described(mask, case.geometry.spacing, generator.config))
-        if len(gallery) < 12 and 3e3 < case.features["shape_VoxelVolume"] < 3e5:
-            gallery.append((f"{case.features['shape_VoxelVolume'] / 1000:.1f} mL", case.mask, made[0]))
+        made.add(case, seed)
         if progress is not None:
             progress((seed + 1) / len(cases))
-    found = {name: _table(values) for name, values in rows.items()}
-    found["random_patient"] = asked[_derangement([case.patient for case in cases], rng)]
-    patients = np.array([case.patient for case in cases])
     result = {
-        "data": {"source": SOURCE, "split": split, "shapes": len(cases), "patients": len(set(patients.tolist()))},
-        "asked": list(ASKED),
-        "features": list(SHAPE_FEATURES),
-        "agreement": {name: _agreement(asked, found[name], patients, rng) for name in found if name != "volume_sphericity"},
-        "per_feature_pcc": _per_feature(asked, found["all"], patients, rng),
-        "volume_and_sphericity_alone": _errors(asked, found["volume_sphericity"], patients, rng),
-        "all_asked_errors": _errors(asked, found["all"], patients, rng),
+        **_agreement(cases, made.rows),
         "diversity": _diversity(generator, cases),
-        "realism": _realism(surfaces, data, split, generator.config, rng),
-        "targets": {"definition_c": 0.98, "definition_b": 0.95, "sphericity_pcc": 0.95, "volume_error": 0.01, "dice_below": 0.9},
+        "realism": _realism(made.surfaces, data, split, generator.config),
+        "data": {"source": SOURCE, "split": split, "shapes": len(cases), "patients": len({case.patient for case in cases})},
+        "asked": list(ASKED),
+        "targets": {
+            "definition_c": 0.98,
+            "definition_b": 0.95,
+            "sphericity_pcc": 0.95,
+            "volume_error": 0.01,
+            "dice_below": 0.9,
+        },
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / "shape.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     write_markdown(result, out / "shape.md")
-    write_figure(gallery, out / "shape.png")
+    write_figure(made.gallery, out / "shape.png")
     return result
+
+
+class _Made:
+    """Everything made for the cases so far."""
+
+    def __init__(self, generator: ShapeGenerator) -> None:
+        self.generator = generator
+        self.noise = NoiseShapes(generator.config, dict(generator.statistics))
+        self.rows: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
+        self.surfaces: dict[str, list[np.ndarray]] = {name: [] for name in ("real", "made", "noise")}
+        self.gallery: list[tuple[str, np.ndarray, np.ndarray]] = []
+
+    def add(self, case: Case, seed: int) -> None:
+        """Make the tumors of every arm for one case."""
+        mask, measured = _made(self.generator, case, ASKED, seed)
+        self.rows["drawn_orientation"].append(measured)
+        self.rows["real_orientation"].append(_made(self.generator, case, ASKED, seed, rotation=case.frame.rotation)[1])
+        self.rows["volume_and_sphericity"].append(_made(self.generator, case, ASKED[:2], seed)[1])
+        self.rows["ellipsoid"].append(_ellipsoid(case, random_rotation(np.random.default_rng(seed))))
+        noisy = _made(self.noise, case, ASKED[:4], seed, preview=True)[0]  # type: ignore[arg-type]
+        for name, found in (("real", case.mask), ("made", mask), ("noise", noisy)):
+            self.surfaces[name].append(_described(found, case.geometry.spacing, self.generator.config))
+        volume = case.features["shape_VoxelVolume"]
+        if len(self.gallery) < 12 and 3e3 < volume < 3e5:
+            self.gallery.append((f"{volume / 1000:.1f} mL", case.mask, mask))
 
 
 def _cases(data: Path, split: str, limit: int | None) -> list[Case]:
@@ -145,7 +158,12 @@ def _cases(data: Path, split: str, limit: int | None) -> list[Case]:
 
 
 def _made(
-    generator: ShapeGenerator, case: Case, names: tuple[str, ...], seed: int, rotation: np.ndarray | None = None, preview: bool = False
+    generator: ShapeGenerator,
+    case: Case,
+    names: tuple[str, ...],
+    seed: int,
+    rotation: np.ndarray | None = None,
+    preview: bool = False,
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Mask (cropped, two empty voxels around) and measured features of a tumor with some features of a real one."""
     grid = case.grid(float(case.geometry.spacing[0]))
@@ -171,54 +189,51 @@ def _table(rows: list[dict[str, float]]) -> np.ndarray:
     return np.array([[row[name] for name in SHAPE_FEATURES] for row in rows])
 
 
-def _derangement(patients: list[str], rng: np.random.Generator) -> np.ndarray:
-    """For each row another patient's row."""
-    order = np.arange(len(patients))
+def _others(patients: list[str], rng: np.random.Generator) -> np.ndarray:
+    """For each row a row of another patient."""
+    found = np.arange(len(patients))
     for index, patient in enumerate(patients):
         others = [other for other, name in enumerate(patients) if name != patient]
-        order[index] = rng.choice(others) if others else index
-    return order
+        found[index] = rng.choice(others) if others else index
+    return found
 
 
-def _agreement(asked: np.ndarray, found: np.ndarray, patients: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-    """Definitions B and C, and sphericity alone, with 95 % intervals."""
-    sphericity = SHAPE_FEATURES.index("shape_Sphericity")
-    b, c = metrics.definition_b(asked, found), metrics.definition_c(asked, found)
-    std, mean = asked.std(axis=0) + 1e-12, asked.mean(axis=0)
-    within = np.array([metrics.pearson((x - mean) / std, (y - mean) / std) for x, y in zip(asked, found, strict=True)])
+def _agreement(cases: list[Case], rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """``summary`` of every arm and null, ``per_feature`` of the first arm, and what each case got."""
+    patients = [case.patient for case in cases]
+    real = _table([case.features for case in cases])
+    made = {name: _table(values) for name, values in rows.items()}
+    made["random_patient"] = real[_others(patients, np.random.default_rng(0))]
+    columns, sphericity = range(len(SHAPE_FEATURES)), SHAPE_FEATURES.index("shape_Sphericity")
+    summary = {}
+    for name, table in made.items():
+        comparison = Comparison(real, table, patients)
+        summary[name] = {
+            "definition_c": comparison.definition_c(columns),
+            "definition_b": comparison.definition_b(columns),
+            "sphericity": comparison.definition_c([sphericity]),
+            **_errors(real, table, patients),
+        }
+        if name == "drawn_orientation":
+            per_feature = {feature: comparison.definition_c([i]) for i, feature in enumerate(SHAPE_FEATURES)}
     return {
-        "definition_c": c,
-        "definition_c_pcc_interval": metrics.interval(lambda i: metrics.definition_c(asked[i], found[i])["pcc"], patients, rng),
-        "definition_c_scc_interval": metrics.interval(lambda i: metrics.definition_c(asked[i], found[i])["scc"], patients, rng, 200),
-        "definition_b": b,
-        "definition_b_pcc_interval": metrics.interval(lambda i: float(within[i].mean()), patients, rng),
-        "sphericity_pcc": metrics.pearson(asked[:, sphericity], found[:, sphericity]),
-        "sphericity_pcc_interval": metrics.interval(
-            lambda i: metrics.pearson(asked[i, sphericity], found[i, sphericity]), patients, rng
-        ),
+        "summary": {ORGAN: summary},
+        "per_feature": per_feature,
+        "cases": [
+            {"patient": case.patient, "real": case.features, "made": {name: values[i] for name, values in rows.items()}}
+            for i, case in enumerate(cases)
+        ],
     }
 
 
-def _per_feature(asked: np.ndarray, found: np.ndarray, patients: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
-    table = {}
-    for index, name in enumerate(SHAPE_FEATURES):
-        a, b = asked[:, index], found[:, index]
-        ends = metrics.interval(lambda i, a=a, b=b: metrics.pearson(a[i], b[i]), patients, rng, 200)  # type: ignore[misc]
-        table[name] = {"pcc": metrics.pearson(a, b), "scc": metrics.spearman(a, b), "pcc_interval": ends}
-    return table
-
-
-def _errors(asked: np.ndarray, found: np.ndarray, patients: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+def _errors(real: np.ndarray, made: np.ndarray, patients: list[str]) -> dict[str, Any]:
     """Relative volume error and absolute sphericity error."""
     volume, sphericity = SHAPE_FEATURES.index("shape_VoxelVolume"), SHAPE_FEATURES.index("shape_Sphericity")
-    relative = np.abs(found[:, volume] / asked[:, volume] - 1.0)
-    absolute = np.abs(found[:, sphericity] - asked[:, sphericity])
+    relative = np.abs(made[:, volume] / real[:, volume] - 1.0)
+    absolute = np.abs(made[:, sphericity] - real[:, sphericity])
     return {
-        "volume_error_median": float(np.median(relative)),
-        "volume_error_max": float(relative.max()),
-        "sphericity_mae": float(absolute.mean()),
-        "sphericity_mae_interval": metrics.interval(lambda i: float(absolute[i].mean()), patients, rng),
-        "sphericity_error_max": float(absolute.max()),
+        "volume_error": {"median": float(np.median(relative)), "largest": float(relative.max())},
+        "sphericity_error": {**mean_estimate(absolute.tolist(), patients), "largest": float(absolute.max())},
     }
 
 
@@ -243,15 +258,13 @@ def _diversity(generator: ShapeGenerator, cases: list[Case]) -> dict[str, Any]:
     }
 
 
-def _realism(
-    surfaces: dict[str, list[np.ndarray]], data: Path, split: str, config: ShapeConfig, rng: np.random.Generator
-) -> dict[str, Any]:
+def _realism(surfaces: dict[str, list[np.ndarray]], data: Path, split: str, config: ShapeConfig) -> dict[str, Any]:
     """Energy distance of surface descriptors to those of the real test shapes; real training shapes give the reference."""
     sets = {name: np.array(values) for name, values in surfaces.items()}
     other = data / "shapes" / f"{SOURCE}_train.npz"
     if other.exists() and split != "train":
         stored = list(read_shapes(other))
-        picked = rng.choice(len(stored), min(len(stored), len(sets["real"])), replace=False)
+        picked = np.random.default_rng(0).choice(len(stored), min(len(stored), len(sets["real"])), replace=False)
         sets["other_real"] = np.array([_described(stored[i].mask, stored[i].spacing, config) for i in picked])
     mean, std = sets["real"].mean(axis=0), sets["real"].std(axis=0) + 1e-9
     scaled = {name: (values - mean) / std for name, values in sets.items()}

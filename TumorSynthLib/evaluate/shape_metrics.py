@@ -1,61 +1,14 @@
-"""Numbers on sets of shapes: agreement of features, overlap, and distance between distributions of surfaces."""
+"""Numbers on sets of shapes: overlap, and distance between distributions of surfaces."""
 
-from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
-from scipy.stats import rankdata
 
 from TumorSynthLib.shape_field import ball_field
 
 BANDS = 6
 """Bands of the residual's power spectrum in a descriptor."""
-
-
-def pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson correlation; 0 where one side does not vary."""
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / norm if norm > 0.0 else 0.0
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman correlation."""
-    return pearson(rankdata(a), rankdata(b))
-
-
-def definition_c(asked: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Per feature across cases, then the mean over features; arrays (cases, features)."""
-    columns = range(asked.shape[1])
-    return {
-        "pcc": float(np.mean([pearson(asked[:, i], found[:, i]) for i in columns])),
-        "scc": float(np.mean([spearman(asked[:, i], found[:, i]) for i in columns])),
-    }
-
-
-def definition_b(asked: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Within each case over features z-scored by the real cases, then the mean over cases."""
-    mean, std = asked.mean(axis=0), asked.std(axis=0) + 1e-12
-    pairs = list(zip((asked - mean) / std, (found - mean) / std, strict=True))
-    return {
-        "pcc": float(np.mean([pearson(a, b) for a, b in pairs])),
-        "scc": float(np.mean([spearman(a, b) for a, b in pairs])),
-    }
-
-
-def interval(statistic: Callable[[np.ndarray], float], groups: np.ndarray, rng: np.random.Generator, draws: int = 500) -> list[float]:
-    """95 % bootstrap interval of a statistic of row numbers, resampling whole patients.
-
-    Parameters
-    ----------
-    statistic : of an index array.
-    groups : patient of each row.
-    rng : draws the resamples.
-    draws : number of resamples.
-    """
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    values = [statistic(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])) for _ in range(draws)]
-    return [float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))]
 
 
 def mean_pairwise_dice(masks: list[np.ndarray]) -> float:
@@ -79,7 +32,7 @@ def descriptor(field: np.ndarray, half_width: float) -> np.ndarray:
     lines = np.meshgrid(*[np.fft.fftfreq(n) * n for n in field.shape], indexing="ij")
     radius = np.sqrt(sum(line**2 for line in lines))
     edges = np.geomspace(0.9, field.shape[0] / 2, BANDS + 1)
-    spectrum = [np.log(power[(radius >= low) & (radius < high)].mean() + 1e-9) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    spectrum = [np.log(power[(radius >= low) & (radius < high)].mean() + 1e-9) for low, high in pairwise(edges)]
     normal = np.stack(np.gradient(ndimage.gaussian_filter(field, 0.7)))
     normal /= np.linalg.norm(normal, axis=0) + 1e-6
     divergence = -sum(np.gradient(normal[axis], axis=axis) for axis in range(3))

@@ -7,8 +7,9 @@ import numpy as np
 from scipy import ndimage
 
 _NAMES = {
-    "all": "TumorSynth, orientation drawn",
-    "orientation": "TumorSynth, orientation of the real tumor",
+    "drawn_orientation": "TumorSynth, orientation drawn",
+    "real_orientation": "TumorSynth, orientation of the real tumor",
+    "volume_and_sphericity": "TumorSynth, only volume and sphericity asked",
     "ellipsoid": "null: ellipsoid of the right volume and axes",
     "random_patient": "null: another patient's tumor",
 }
@@ -17,52 +18,63 @@ _NAMES = {
 def write_markdown(result: dict[str, Any], path: Path) -> None:
     """The tables, each number with its data, interval and null."""
     data = result["data"]
+    ((_, summary),) = result["summary"].items()
     lines = [
         "# Shape stage",
         "",
-        f"{data['shapes']} tumors of {data['patients']} patients, {data['source']}, split {data['split']}, 1 mm grid, one tumor per request (N = 1).",
-        "PyRadiomics features of the result against those of the real tumor whose volume, sphericity, elongation, flatness and axis lengths",
-        "were asked for. C: per feature across cases, mean over 14 features; B: within case, z-scored. 95 % patient bootstrap intervals.",
+        f"{data['shapes']} tumors of {data['patients']} patients, {data['source']}, split {data['split']}, 1 mm grid,",
+        "one tumor per request (N = 1). PyRadiomics features of the result against those of the real tumor whose volume,",
+        "sphericity, elongation, flatness and axis lengths were asked for. C: per feature across cases, mean over 14 features;",
+        "B: within case, z-scored. In brackets 95 % intervals over resampled patients.",
         "",
         "| | C PCC | C SCC | B PCC | B SCC | sphericity PCC |",
         "|---|---|---|---|---|---|",
+        *(f"| {title} | {_agreement(summary[name])} |" for name, title in _NAMES.items()),
+        "",
+        "| | volume error, median | largest | sphericity error, mean | largest |",
+        "|---|---|---|---|---|",
+        *(f"| {title} | {_errors(summary[name])} |" for name, title in _NAMES.items() if name != "random_patient"),
+        "",
+        "| feature, orientation drawn | PCC | SCC |",
+        "|---|---|---|",
     ]
-    for name, title in _NAMES.items():
-        row = result["agreement"][name]
-        b, c = row["definition_b"], row["definition_c"]
-        lines.append(
-            f"| {title} | {c['pcc']:.3f} {_ends(row['definition_c_pcc_interval'])} | {c['scc']:.3f} {_ends(row['definition_c_scc_interval'])} "
-            f"| {b['pcc']:.3f} {_ends(row['definition_b_pcc_interval'])} | {b['scc']:.3f} "
-            f"| {row['sphericity_pcc']:.3f} {_ends(row['sphericity_pcc_interval'])} |"
-        )
-    lines += ["", "| feature (orientation drawn) | PCC | SCC |", "|---|---|---|"]
-    for name, row in result["per_feature_pcc"].items():
-        mark = " (asked)" if name in result["asked"] else ""
-        lines.append(f"| {name}{mark} | {row['pcc']:.3f} {_ends(row['pcc_interval'])} | {row['scc']:.3f} |")
-    lines += ["", "| errors | volume, median | volume, largest | sphericity, mean absolute | sphericity, largest |", "|---|---|---|---|---|"]
-    for key, title in (("volume_and_sphericity_alone", "volume and sphericity asked"), ("all_asked_errors", "all seven asked")):
-        row = result[key]
-        lines.append(
-            f"| {title} | {row['volume_error_median']:.2%} | {row['volume_error_max']:.2%} "
-            f"| {row['sphericity_mae']:.4f} {_ends(row['sphericity_mae_interval'])} | {row['sphericity_error_max']:.3f} |"
-        )
+    for name, row in result["per_feature"].items():
+        lines.append(f"| {name}{' (asked)' if name in result['asked'] else ''} | {_value(row, 'pcc')} | {_value(row, 'scc')} |")
+    path.write_text("\n".join([*lines, "", *_closing(result), ""]), encoding="utf-8")
+
+
+def _closing(result: dict[str, Any]) -> list[str]:
     diversity, realism = result["diversity"], result["realism"]["energy_distance_to_real"]
-    lines += [
+    distances = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in realism.items())
+    return [
+        f"Diversity at equal volume, sphericity, elongation and flatness ({diversity['cases']} cases, {diversity['seeds']}",
+        f"seeds each, centroids aligned): mean pairwise Dice {diversity['dice_same_orientation']:.3f} with the same",
+        f"orientation, {diversity['dice_random_orientation']:.3f} with drawn orientations.",
         "",
-        f"Diversity at equal volume, sphericity, elongation and flatness ({diversity['cases']} cases, {diversity['seeds']} seeds each, centroids "
-        f"aligned): mean pairwise Dice {diversity['dice_same_orientation']:.3f} with the same orientation, "
-        f"{diversity['dice_random_orientation']:.3f} with drawn orientations.",
-        "",
-        "Realism, energy distance of surface descriptors to the real test tumors (0 = same distribution): "
-        + ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in realism.items())
-        + ". 'other real' are training tumors, 'noise' the same closed loop on band-limited noise without a generator.",
-        "",
+        f"Realism, energy distance of surface descriptors to those of the real tumors (0 = same distribution): {distances}.",
+        "'other real' are training tumors, 'noise' is the same closed loop on band-limited noise without a generator.",
     ]
-    path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def _ends(interval: list[float]) -> str:
-    return f"({interval[0]:.3f} to {interval[1]:.3f})"
+def _agreement(row: dict[str, Any]) -> str:
+    b, c = row["definition_b"], row["definition_c"]
+    return " | ".join(
+        [_value(c, "pcc"), _value(c, "scc"), _value(b, "pcc"), _value(b, "scc"), _value(row["sphericity"], "pcc")]
+    )
+
+
+def _errors(row: dict[str, Any]) -> str:
+    volume, sphericity = row["volume_error"], row["sphericity_error"]
+    mean = f"{sphericity['mean']:.4f} {_ends(sphericity['ci'])}"
+    return f"{volume['median']:.2%} | {volume['largest']:.2%} | {mean} | {sphericity['largest']:.3f}"
+
+
+def _value(row: dict[str, Any], name: str) -> str:
+    return "none" if row[name] is None else f"{row[name]:.3f} {_ends(row['ci'][name])}"
+
+
+def _ends(interval: list[float] | None) -> str:
+    return "" if interval is None else f"({interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def write_figure(gallery: list[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:

@@ -42,20 +42,22 @@ SWAPS = ("swap", "swap_calibrated", "swap_smooth_fill_calibrated")
 PRIMARY, PRIMARY_SET = "bridge_1_calibrated", "size_free"
 """What the program does unless told otherwise, over features that do not follow the number of voxels."""
 
-PROTOCOL = f"""Soft-tissue tumors of the split, one per patient and modality. The real tumor is taken out of the scan (harmonic fill of its
-mask and 1.5 voxels around it, which no arm sees through), and a tumor with the real mask is asked for by the features of the
-bundle's tokens as PyRadiomics measures them on the real tumor, native grid, the domain's pinned settings; all 93 are measured on
-the result in the same way. {STEPS} steps, guidance {GUIDANCE}; noise restored at the level, of four, that measures nearest to what was asked.
-Arms: bridge_1 one sample, bridge_{CANDIDATES} the sample of {CANDIDATES} that measures nearest to what was asked; "_calibrated": asked first-order features are set by
-a monotone curve afterwards, as the program does unless told otherwise. Nulls: random_patient (the real features of another
-patient of the modality, all cyclic shifts), no_features (a tumor of which nothing is asked), smooth_fill (no network: the harmonic
-fill, raw, with the same choice of noise, and with noise and calibration). Ceiling: codec (the real scan encoded and decoded).
-Swap: mask of patient i, features asked of patient j; agreement with j less agreement with i, beside the same without network.
-Definition C: correlation across cases per feature, mean over features. B: correlation across features per case, standardized by
-the real cases, mean over cases. "all" pools the modalities after standardizing within each. Sets: size_free leaves out {93 - len(COLUMNS["size_free"])}
-features that follow the number of voxels; beyond_histogram leaves out also those that the histogram decides; tokens are those
-asked for. definition_c and definition_b of a modality are those of {PRIMARY} over {PRIMARY_SET}. Intervals: 95 %, {RESAMPLES} resamples of
-the patients."""
+PROTOCOL = f"""Soft-tissue tumors of the split, one per patient and modality. The real tumor is taken out of the scan (harmonic
+fill of its mask and of 1.5 voxels around it, behind which no arm sees), and a tumor with the real mask is asked for by the
+features of the bundle's tokens as PyRadiomics measures them on the real tumor, on the scan's grid with the domain's pinned
+settings; all {len(COLUMNS["all"])} are measured on the result in the same way. {STEPS} steps, guidance {GUIDANCE}; noise restored
+at the level, of four, that measures nearest to what was asked.
+Arms: bridge_1, one sample; bridge_{CANDIDATES}, the sample of {CANDIDATES} that measures nearest to what was asked;
+"_calibrated": asked first-order features are set by a monotone curve afterwards, as the program does unless told otherwise.
+Nulls: random_patient, the real features of another patient of the modality, all cyclic shifts; no_features, a tumor of which
+nothing is asked; smooth_fill, no network: the harmonic fill, raw, with the same choice of noise, and with noise and
+calibration. Ceiling: codec, the real scan encoded and decoded. Swap: mask of patient i, features asked of patient j;
+agreement with j less agreement with i, beside the same without network.
+Definition C: correlation across cases per feature, mean over features. B: correlation across features per case, standardized
+by the real cases, mean over cases. "all" pools the modalities after standardizing within each. Sets: size_free leaves out
+{len(COLUMNS["all"]) - len(COLUMNS["size_free"])} features that follow the number of voxels; beyond_histogram also those that
+the histogram decides; tokens are those asked for. definition_c and definition_b of a modality are those of {PRIMARY}
+over {PRIMARY_SET}. Intervals: 95 %, {RESAMPLES} resamples of the patients."""
 
 
 def evaluate_texture(
@@ -131,7 +133,9 @@ the Nth next patient."""
 def _tables(cases: Sequence[Mapping[str, Any]]) -> Tables:
     real = table([case["features"]["real"] for case in cases])
     ids = [case["id"] for case in cases]
-    asked = np.array([real[ids.index(case["swapped_with"])] if case["swapped_with"] else np.full(real.shape[1], np.nan) for case in cases])
+    nothing = np.full(real.shape[1], np.nan)
+    others = [case["swapped_with"] for case in cases]
+    asked = np.array([nothing if other is None else real[ids.index(other)] for other in others])
     found = {"real": real, "asked": asked}
     for arm in (*ARMS, *SWAPS):
         found[arm] = table([case["features"].get(arm, {}) for case in cases])
@@ -149,7 +153,7 @@ def _pooled(tables: Sequence[Tables]) -> Tables:
 def _summary(tables: Tables, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     patients = [case["patient"] for case in cases]
     found = {arm: Comparison(tables["real"], tables[arm], patients) for arm in ARMS}
-    values = {(arm, name): _values(comparison, columns) for arm, comparison in found.items() for name, columns in COLUMNS.items()}
+    values = {(arm, name): _values(found[arm], columns) for arm in ARMS for name, columns in COLUMNS.items()}
     others = other_patients(tables, patients)
     values |= {("random_patient", name): random_patient(others, columns) for name, columns in COLUMNS.items()}
     arms: dict[str, Any] = {}

@@ -19,7 +19,7 @@ def _group(name: str, group: Mapping[str, Any]) -> list[str]:
     rows = [_arm(arm, group["arms"][arm]) for arm in ("random_patient", *ARMS)]
     more = ["arm over null", "C PCC", "C SCC", "B PCC", "B SCC", "C SCC beyond histogram"]
     above = [_pairs(f"{arm} - {null}", group["above_nulls"][arm][null]) for arm in _SHOWN for null in NULLS[arm]]
-    swap = ["swap", "C SCC with asked", "C SCC with owner", "difference C PCC", "difference C SCC", "difference B SCC", "beyond histogram C SCC"]
+    swap = ["swap", "C SCC asked", "C SCC owner", "difference C PCC", "C SCC", "B SCC", "C SCC beyond histogram"]
     swaps = [_swap(arm, group["swap"][arm]) for arm in SWAPS]
     return [
         f"## {name}: {group['cases']} cases, {group['patients']} patients",

@@ -44,11 +44,11 @@ class FeatureTokens(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions with a scale and shift from the style, per-voxel noise and a shortcut; between them the edge may double."""
+    """Two convolutions with a scale and shift from the style, per-voxel noise and a shortcut; ``grows`` doubles the edge."""
 
-    def __init__(self, channels_in: int, channels_out: int, style: int, double: bool) -> None:
+    def __init__(self, channels_in: int, channels_out: int, style: int, grows: bool) -> None:
         super().__init__()
-        self.double = double
+        self.grows = grows
         self.norms = nn.ModuleList([nn.GroupNorm(8, channels_in, affine=False), nn.GroupNorm(8, channels_out, affine=False)])
         self.styles = nn.ModuleList([nn.Linear(style, 2 * channels_in), nn.Linear(style, 2 * channels_out)])
         self.convs = nn.ModuleList(
@@ -61,7 +61,7 @@ class Block(nn.Module):
         """Features (B, C_out, D, H, W); ``noise`` is (B, 1, D, H, W) of the output."""
         h = self.convs[0](F.silu(_modulated(self.norms[0](x), self.styles[0](style))))
         x = self.shortcut(x)
-        if self.double:
+        if self.grows:
             x, h = (F.interpolate(t, scale_factor=2.0, mode="nearest") for t in (x, h))
         h = h + self.strength.view(1, -1, 1, 1, 1) * noise
         h = self.convs[1](F.silu(_modulated(self.norms[1](h), self.styles[1](style))))
@@ -110,6 +110,8 @@ class Generator(nn.Module):
     features say how strong each is), plus what a convolutional network adds to that.
     """
 
+    ball: Tensor
+
     def __init__(self, config: ShapeConfig) -> None:
         super().__init__()
         self.config = config
@@ -131,7 +133,7 @@ class Generator(nn.Module):
     def noise(self, count: int, generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
         """The noise vector (count, noise) and the per-voxel noise of each block, on the CPU.
 
-        The vector's length is fixed, so that it carries a direction in the space of shapes; how far to go is the features' part.
+        The vector's length is fixed: it is a direction in the space of shapes, and how far to go is the features' part.
         """
         edges = [self.config.grid // factor for factor in (8, 4, 2)]
         vector = fixed_length(torch.randn(count, self.config.noise, generator=generator))

@@ -27,7 +27,9 @@ def codec(
     batch: Annotated[int, typer.Option(help="Patches per step.")] = 8,
     quantize: Annotated[bool, typer.Option(help="Train the VQ-GAN of the paper; otherwise a plain autoencoder.")] = False,
     decoder_only: Annotated[bool, typer.Option(help="Keep the encoder, so that a bridge trained on it stays valid.")] = False,
-    adversarial_from: Annotated[float, typer.Option(help="Share of the time from which on the discriminator takes part; 1: never.")] = 0.8,
+    adversarial_from: Annotated[
+        float, typer.Option(help="Share of the time from which on the discriminator takes part; 1: never.")
+    ] = 0.8,
 ) -> None:
     """Train the codec on all images."""
     from TumorSynthLib.train.codec import train_codec
@@ -70,7 +72,9 @@ def bridge(
     device: Device = "cpu",
     seed: Seed = 0,
     batch: Annotated[int, typer.Option(help="Regions per step.")] = 8,
-    crop: Annotated[int, typer.Option(help="Edge in voxels of what is trained on; finish with 64, the whole working grid.")] = 48,
+    crop: Annotated[
+        int, typer.Option(help="Edge in voxels of what is trained on; finish with 64, the whole working grid.")
+    ] = 48,
 ) -> None:
     """Train the latent Brownian bridge on tumors and healthy regions."""
     from TumorSynthLib.train.bridge import train_bridge
@@ -94,7 +98,13 @@ def bundle(
     """Write a bundle from finished trainings."""
     from TumorSynthLib.train.export import export_bundle
 
-    info = {"id": out.name, "version": version, "licence": licence, "intended_use": intended_use, "training_data": training_data}
+    info = {
+        "id": out.name,
+        "version": version,
+        "licence": licence,
+        "intended_use": intended_use,
+        "training_data": training_data,
+    }
     typer.echo(export_bundle(data, codec, bridge, shape, out, info, card.read_text(encoding="utf-8")))
 
 

@@ -72,7 +72,9 @@ class LatentCache:
         hidden = filled_region(mask)
         pair = torch.cat([v, without_region(v, hidden)], dim=1)
         places = [self._place(n, one) for n, one in zip(indices, mask, strict=True)]
-        pair, mask, hidden = (torch.stack([one[place] for one, place in zip(t, places, strict=True)]) for t in (pair, mask, hidden))
+        pair, mask, hidden = (
+            torch.stack([one[place] for one, place in zip(t, places, strict=True)]) for t in (pair, mask, hidden)
+        )
         with autocast(self.device):
             z = self.codec.encode(torch.cat([pair[:, :1], pair[:, 1:]]))
         x0, y = z.half().cpu().chunk(2)

@@ -47,20 +47,16 @@ def prepare_shapes(data: Path, split: str, out: Path, progress: Callable[[float]
     rows: list[dict[str, Any]] = []
     sources = [name for name in SOURCES if (data / "shapes" / f"{name}_{split}.npz").exists()]
     if not sources:
-        raise DataError("shapes.missing", f"No shape files of split {split!r} in {data / 'shapes'}.", "Check the data folder and split.")
+        raise DataError("shapes.missing", f"There are no shapes of split {split!r} in {data}.", "Check folder and split.")
     for index, source in enumerate(sources):
         for stored in read_shapes(data / "shapes" / f"{source}_{split}.npz"):
             rows.append(_row(stored.mask, stored.spacing, stored.patient, config.organs.index(SOURCES[source]), config))
             if progress is not None:
                 progress((index + stored.share) / len(sources))
     out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        out,
-        organs=np.array(config.organs),
-        feature_names=np.array(FEATURES),
-        half_width=config.half_width,
-        **{key: np.array([row[key] for row in rows]) for key in rows[0]},
-    )
+    table: dict[str, Any] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    table |= {"organs": np.array(config.organs), "feature_names": np.array(FEATURES), "half_width": np.array(config.half_width)}
+    np.savez_compressed(out, **table)
     return len(rows)
 
 

@@ -1,8 +1,9 @@
 """Trains the shape GAN on canonical fields.
 
-Half of each batch starts from the real shapes' own directions in the space of principal components and must become those shapes, so
-that noise spreads over the shapes that exist; the other half starts from plain noise. The critic judges both (hinge loss, matched against mismatched conditions,
-R1 every 16th step), and both must have the features they were asked for, by differentiable geometry in mm.
+Half of each batch starts from the real shapes' own directions in the space of principal components and must become those
+shapes, so that noise spreads over the shapes that exist; the other half starts from plain noise. The critic judges both (hinge
+loss, matched against mismatched conditions, R1 every 16th step), and both must have the features they were asked for, by
+differentiable geometry in mm.
 """
 
 import json
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from TumorSynthLib.configs import ShapeConfig, TrainConfig, to_dict
+from TumorSynthLib.configs import ShapeConfig, TrainConfig, from_dict, to_dict
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.nets.shape_gan import Discriminator, Generator, fixed_length
 from TumorSynthLib.train import common
@@ -87,7 +88,9 @@ def train_shape(
     -------
     The last validation's numbers.
     """
-    settings = TrainConfig(minutes=minutes, batch=batch, learning_rate=1e-3, warmup=50, ema=0.995, seed=seed, validate_every=validate_every)
+    settings = TrainConfig(
+        minutes=minutes, batch=batch, learning_rate=1e-3, warmup=50, ema=0.995, seed=seed, validate_every=validate_every
+    )
     config = config or ShapeConfig()
     shapes = ShapeData(data, config)
     directions = Directions(shapes, config.noise, seed)
@@ -204,8 +207,10 @@ def _surface_l1(made: Tensor, real: Tensor) -> Tensor:
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor, network: torch.nn.Module) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-    optimizer.step()
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    # A field without any tumor has no finite slope; one such sample must not spoil the weights.
+    if bool(torch.isfinite(norm)):
+        optimizer.step()
 
 
 def _on(batch: Batch, device: str) -> Batch:
@@ -262,5 +267,4 @@ def export_shape(checkpoint: Path) -> tuple[ShapeConfig, dict[str, Tensor], dict
     if not (checkpoint / "shape.json").exists() or not (checkpoint / "shape.safetensors").exists():
         raise DataError("checkpoint.missing", f"{checkpoint} holds no trained shape generator.", "Train one first.")
     about = json.loads((checkpoint / "shape.json").read_text(encoding="utf-8"))
-    config = ShapeConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in about["config"].items()})
-    return config, load_file(checkpoint / "shape.safetensors"), about["statistics"]
+    return from_dict(ShapeConfig, about["config"]), load_file(checkpoint / "shape.safetensors"), about["statistics"]

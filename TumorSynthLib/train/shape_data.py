@@ -23,8 +23,8 @@ DROP_ALL = 0.1
 DROP_ORGAN = 0.1
 """Share of samples with unknown organ."""
 TILT = 0.25
-"""Standard deviation of the random tilt in radians. The whitened frame allows any rotation; a large one would turn the stretching
-of detail along the long axis the wrong way."""
+"""Standard deviation of the random tilt in radians. The whitened frame allows any rotation; a large one would turn the
+stretching of detail along the long axis the wrong way."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ShapeData:
         self.train_rows, self.validation_rows = np.flatnonzero(~held), np.flatnonzero(held)
         self.raw = self._conditions()
         self.mean = self.raw[self.train_rows].mean(dim=0)
-        self.std = self.raw[self.train_rows].std(dim=0)
+        self.std = self.raw[self.train_rows].std(dim=0).clamp(min=1e-3)
 
     def _conditions(self) -> Tensor:
         """``Batch.raw`` of every shape as stored."""
@@ -96,21 +96,21 @@ class ShapeData:
 
     def statistics(self) -> dict[str, Any]:
         """What ``shape_targets`` and the tokens need, JSON-ready."""
-        rows = self.train_rows
-        regression = np.stack([np.ones(len(rows)), self.columns["sphericity"][rows], np.log(self.columns["voxels"][rows])], axis=1)
-        smooth = self.raw[rows, 0].double().numpy()
-        table = np.stack(
-            [self.columns[name][rows] for name in ("volume_mm3", "sphericity", "elongation", "flatness", "fill")] + [smooth], axis=1
-        )
+        kept = {name: values[self.train_rows] for name, values in self.columns.items()}
+        smooth = self.raw[self.train_rows, 0].double().numpy()
+        regression = np.stack([np.ones(len(smooth)), kept["sphericity"], np.log(kept["voxels"])], axis=1)
+        names = ("volume_mm3", "sphericity", "elongation", "flatness", "fill")
+        table = np.stack([*(kept[name] for name in names), smooth], axis=1)
+        organ = self.organ.numpy()[self.train_rows]
         return {
             "tokens": list(self.config.tokens),
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
             "smooth_sphericity": np.linalg.lstsq(regression, smooth, rcond=None)[0].tolist(),
-            "columns": ["volume_mm3", "sphericity", "elongation", "flatness", "fill", "smooth_sphericity"],
+            "columns": [*names, "smooth_sphericity"],
             "organs": {
                 "any": _spread(table),
-                **{organ: _spread(table[self.organ[rows].numpy() == index]) for index, organ in enumerate(self.config.organs)},
+                **{name: _spread(table[organ == index]) for index, name in enumerate(self.config.organs)},
             },
         }
 
@@ -118,8 +118,9 @@ class ShapeData:
 class Directions:
     """Real fields as noise vectors: whitened principal components of fixed length.
 
-    The generator learns to turn such a vector back into its field. Their directions are close to those of Gaussian noise, so a vector
-    drawn from noise is a shape that could have been; their lengths follow sphericity and fill, which have tokens, and are dropped.
+    The generator learns to turn such a vector back into its field. Their directions are close to those of Gaussian noise, so a
+    vector drawn from noise is a shape that could have been; their lengths follow sphericity and fill, which have tokens, and
+    are dropped.
     """
 
     def __init__(self, shapes: ShapeData, count: int, seed: int) -> None:
@@ -207,7 +208,8 @@ def smooth_sphericity(field: Tensor, semi_axes: Tensor, config: ShapeConfig) -> 
     determinant = semi_axes.prod(dim=1)
     area = (delta * norm).sum(dim=(1, 2, 3, 4)) * pitch**3 * determinant
     volume = occupancy(field, config).sum(dim=(1, 2, 3, 4)) * pitch**3 * determinant
-    return (36.0 * math.pi * volume.square()).pow(1.0 / 3.0) / area.clamp(min=1e-6)
+    least = pitch**3 * determinant
+    return (36.0 * math.pi * volume.maximum(least).square()).pow(1.0 / 3.0) / area.maximum(least ** (2.0 / 3.0))
 
 
 def moments(field: Tensor, config: ShapeConfig) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,378 @@
+"""The worker through real processes: what it says, what it leaves, and what it survives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.errors import Cancelled, RequestError, TumorSynthError
+from TumorSynthLib.line_buffer import LineBuffer
+from TumorSynthLib.mask_code import decode_mask, encode_mask
+from TumorSynthLib.pipeline import SHARES, Editor
+from TumorSynthLib.protocol import parse_request
+from TumorSynthLib.time_left import Pace, TimeLeft
+from TumorSynthLib.volume import Geometry, Volume
+from TumorSynthLib.volume_io import read_mask, write_volume
+from TumorSynthLib.worker_client import WorkerClient, WorkerError
+from TumorSynthLib.worker_io import MAX_LINE, EventWriter, Inbox
+from TumorSynthLib.worker_loop import explained
+
+ROOT = Path(__file__).resolve().parent.parent
+START = 120.0
+"""Seconds that a worker may take to start on a busy computer."""
+posix = pytest.mark.skipif(sys.platform == "win32", reason="process groups and signals")
+
+
+@pytest.fixture(scope="module")
+def environment(tiny_bundle: Bundle) -> dict[str, str]:
+    """Where the worker finds the tiny bundle."""
+    return {**os.environ, "TUMORSYNTH_MODELS": str(tiny_bundle.path.parent)}
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A soft-tissue CT of noise."""
+    path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
+    values = np.random.default_rng(0).normal(50.0, 8.0, (48, 48, 40)).astype(np.int16)
+    write_volume(Volume(values, Geometry(values.shape, np.diag([1.5, 1.5, 2.0, 1.0]))), path)
+    return path
+
+
+def start(environment: dict[str, str], **more: Any) -> WorkerClient:
+    return WorkerClient(arguments=["--bundle", "tiny", "--device", "cpu"], environment=environment, **more)
+
+
+@pytest.fixture(scope="module")
+def client(environment: dict[str, str]) -> Iterator[WorkerClient]:
+    """One warm worker for all tests that do not end it."""
+    with start(environment) as worker:
+        worker.wait_ready(START)
+        yield worker
+        assert worker.alive, worker.log
+        pid = worker.pid
+    assert ends(pid), "the worker outlived its client"
+
+
+def insert(scan: Path, out: Path, **more: Any) -> dict[str, Any]:
+    """An insertion of 3 mL in the middle."""
+    base = {
+        "schema": 1,
+        "op": "insert",
+        "image": str(scan),
+        "bundle": "tiny",
+        "domain": "soft-tissue-ct",
+        "at": [35.0, 35.0, 39.0],
+    }
+    return {**base, "shape": {"volume_ml": 3.0}, "steps": 2, "device": "cpu", "out": str(out), **more}
+
+
+def collect(client: WorkerClient, until: Callable[[list[dict[str, Any]]], bool], seconds: float = 60.0) -> list[dict[str, Any]]:
+    """Events of the requests that were sent, until enough have come."""
+    found: list[dict[str, Any]] = []
+    for one in client.events(seconds):
+        if one["event"] != "ready":
+            found.append(one)
+        if until(found):
+            return found
+    pytest.fail(f"the worker said only {found}\n{client.log}")
+
+
+def finals(events: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    return [(one["event"], one["id"]) for one in events if one["event"] in ("done", "failed", "cancelled")]
+
+
+def ends(pid: int, seconds: float = 5.0) -> bool:
+    """Whether the process group of a worker is gone within some seconds."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        try:
+            os.killpg(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def sampling(one: dict[str, Any]) -> bool:
+    return one["event"] == "progress" and one["stage"] == "sampling"
+
+
+def test_an_insertion_tells_preview_and_progress_and_has_the_bytes_of_the_library(
+    client: WorkerClient, tiny_bundle: Bundle, scan: Path, tmp_path: Path
+) -> None:
+    events: list[dict[str, Any]] = []
+    folder = client.run(insert(scan, tmp_path / "worker", id="a"), events.append)
+    direct = Editor(tiny_bundle, "cpu").run(parse_request(insert(scan, tmp_path / "direct")))
+    assert folder == tmp_path / "worker"
+    for name in ("image.nrrd", "segmentation.seg.nrrd"):
+        assert (folder / name).read_bytes() == (direct / name).read_bytes()
+    assert {one["id"] for one in events} == {"a"}
+    kinds = [one["event"] for one in events]
+    assert kinds[-1] == "done" and kinds.count("preview") == 1
+    assert not any(sampling(one) for one in events[: kinds.index("preview")])
+    preview = next(one for one in events if one["event"] == "preview")
+    told, written = decode_mask(preview), read_mask(folder / "segmentation.seg.nrrd")
+    ras = [volume.geometry.to_ras(np.argwhere(volume.array)) for volume in (told, written)]
+    np.testing.assert_allclose(ras[0], ras[1], atol=1e-6)
+    progress = [one for one in events if one["event"] == "progress"]
+    fractions = [one["fraction"] for one in progress]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0 and progress[-1]["seconds_left"] == 0.0
+    assert all(one["seconds_left"] >= 0.0 and one["stage"] in SHARES for one in progress)
+
+
+def test_queued_requests_are_done_in_their_order_and_refusals_are_told_between(
+    client: WorkerClient, scan: Path, tmp_path: Path
+) -> None:
+    client.send(insert(scan, tmp_path / "1", id=1))
+    client.send(insert(scan, tmp_path / "2", id="two", at=[900.0, 0.0, 0.0]))
+    client.send(insert(scan, tmp_path / "3", id=3, bundle="unknown"))
+    client.send(
+        {
+            "schema": 1,
+            "op": "shape",
+            "bundle": "tiny",
+            "device": "cpu",
+            "shape": {"volume_ml": 2.0},
+            "out": str(tmp_path / "4"),
+            "id": 4,
+        }
+    )
+    events = collect(client, lambda found: len(finals(found)) == 4)
+    assert finals(events) == [("done", 1), ("failed", "two"), ("failed", 3), ("done", 4)]
+    failed = {one["id"]: one for one in events if one["event"] == "failed"}
+    assert failed["two"]["code"] == "geometry.outside" and failed[3]["code"] == "bundle.missing"
+    assert all(one["message"] and one["hint"] for one in failed.values())
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "4"}
+
+
+def test_a_running_and_a_queued_request_are_cancelled_within_a_second_and_leave_nothing(
+    client: WorkerClient, scan: Path, tmp_path: Path
+) -> None:
+    for name in ("running", "kept", "queued"):
+        client.send(insert(scan, tmp_path / name, id=name, steps=2 if name == "kept" else 1000))
+    collect(client, lambda found: any(map(sampling, found)))
+    client.cancel("queued")
+    assert finals(collect(client, lambda found: bool(finals(found)))) == [("cancelled", "queued")]
+    asked = time.monotonic()
+    client.cancel()
+    assert finals(collect(client, lambda found: bool(finals(found)))) == [("cancelled", "running")]
+    assert time.monotonic() - asked < 1.5
+    assert finals(collect(client, lambda found: bool(finals(found)))) == [("done", "kept")]
+    assert {path.name for path in tmp_path.iterdir()} == {"kept"}
+
+
+def test_a_callback_that_raises_cancels_its_request(client: WorkerClient, scan: Path, tmp_path: Path) -> None:
+    def leave(one: dict[str, Any]) -> None:
+        raise KeyboardInterrupt if one["event"] == "preview" else Cancelled
+
+    with pytest.raises(Cancelled):
+        client.run(insert(scan, tmp_path / "long", steps=1000), leave)
+    client.run(insert(scan, tmp_path / "next"))
+    assert {path.name for path in tmp_path.iterdir()} == {"next"}
+
+
+def test_an_id_is_used_once_at_a_time_and_a_wrong_request_is_refused_before_it_is_sent(
+    client: WorkerClient, scan: Path, tmp_path: Path
+) -> None:
+    client.send(insert(scan, tmp_path / "a", id="same"))
+    with pytest.raises(RequestError, match="in use"):
+        client.send(insert(scan, tmp_path / "b", id="same"))
+    assert finals(collect(client, lambda found: bool(finals(found)))) == [("done", "same")]
+    with pytest.raises(RequestError, match="spherical"):
+        client.run(insert(scan, tmp_path / "c", shape={"spherical": 1.0}))
+
+
+BAD_LINES = {
+    b"not json": None,
+    b"[1, 2]": None,
+    b'{"schema": 1, "op": "dance", "id": "x"}': "x",
+    b'{"schema": 1, "op": "cancel", "id": "x", "why": 1}': "x",
+    b'{"op": "insert", "id": true}': None,
+    b'{"schema": 1, "op": "insert", "id": "\\ud800"}': "\ud800",
+    b"\x00\xff\xfe\x80\x1f\x8b": None,
+    b"[" * 100_000: None,
+    b'{"schema": ' + b"9" * 10_000 + b"}": None,
+    b'{"id": "' + b"x" * (2 * MAX_LINE) + b'"}': None,
+}
+
+
+@posix
+def test_bad_lines_are_told_and_a_killed_worker_is_told_and_replaced_and_the_end_of_input_ends_it(
+    environment: dict[str, str], scan: Path, tmp_path: Path
+) -> None:
+    first = start(environment)
+    first.send(insert(scan, tmp_path / "killed", id="killed", steps=1000))
+    seen = collect(first, lambda found: any(map(sampling, found)), START)
+    assert any(one["event"] == "preview" for one in seen)
+    os.kill(first.pid, signal.SIGKILL)
+    assert collect(first, lambda found: bool(finals(found)))[-1]["code"] == "worker.died"
+    with pytest.raises(WorkerError, match="signal 9"):
+        first.run(insert(scan, tmp_path / "late"))
+    first.close()
+    assert not first.alive
+
+    command = [sys.executable, "-m", "TumorSynthLib.worker", "--bundle", "tiny", "--device", "cpu"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=ROOT, env=environment) as worker:
+        assert worker.stdin is not None and worker.stdout is not None and worker.stderr is not None
+        worker.stdin.write(b"\n".join([*BAD_LINES, b"", b'{"schema": 1, "op": "cancel", "id": "nobody"}']) + b"\n")
+        for name, steps in (("good", 2), ("cut", 1000), ("never", 2)):
+            worker.stdin.write(json.dumps(insert(scan, tmp_path / name, id=name, steps=steps)).encode() + b"\n")
+        worker.stdin.flush()
+        said = []
+        for line in worker.stdout:
+            said.append(json.loads(line))
+            if sampling(said[-1]) and said[-1]["id"] == "cut":
+                break
+        closed = time.monotonic()
+        worker.stdin.close()
+        said += [json.loads(line) for line in worker.stdout]
+        assert worker.wait(10.0) == 0
+        assert time.monotonic() - closed < 3.0
+        assert b"Traceback" not in worker.stderr.read()
+    failed = [one for one in said if one["event"] == "failed"]
+    assert [one["id"] for one in failed] == list(BAD_LINES.values())
+    assert all(one["code"].startswith("request.") and one["message"] and one["hint"] for one in failed)
+    assert ("done", "good") in finals(said)
+    assert sorted(finals(said)[-2:]) == [("cancelled", "cut"), ("cancelled", "never")]
+    assert {path.name for path in tmp_path.iterdir()} == {"good"}, "the next run sweeps what the killed one left"
+
+
+def test_nothing_but_events_reaches_stdout_whoever_writes_there() -> None:
+    script = """
+import ctypes, os, subprocess, sys
+from TumorSynthLib.worker_io import EventWriter, claim_streams
+incoming, outgoing = claim_streams()
+events = EventWriter(outgoing)
+events.send("log", level="info", message="one")
+print("python")
+os.write(1, b"descriptor\\n")
+libc = ctypes.CDLL(None); libc.printf(b"c level\\n"); libc.fflush(None)
+subprocess.run([sys.executable, "-c", "import sys; print('child', repr(sys.stdin.read()))"])
+events.send("log", level="info", message=os.read(incoming, 100).decode())
+"""
+    done = subprocess.run([sys.executable, "-c", script], input=b"request", capture_output=True, cwd=ROOT)
+    assert [json.loads(line)["message"] for line in done.stdout.splitlines()] == ["one", "request"], done.stderr
+    for word in (b"python", b"descriptor", b"c level", b"child ''"):
+        assert word in done.stderr
+
+
+LAUNCHER = """
+import subprocess, sys
+print("Welcome to the host")
+sys.stdout.flush()
+sys.stderr.write("no line end"); sys.stderr.flush()
+sys.exit(subprocess.call([sys.executable, "-c", {child!r}]))
+"""
+
+
+def launched(child: str) -> WorkerClient:
+    """A client of a program that stands for the worker, behind a launcher that talks and does not pass on signals."""
+    return WorkerClient([sys.executable, "-c", LAUNCHER.format(child=child)])
+
+
+@posix
+def test_a_launcher_that_is_killed_takes_the_worker_with_it_even_if_that_hangs() -> None:
+    client = launched(
+        "import os, time; os.write(1, b'{\"event\": \"rea'); time.sleep(0.1); os.write(1, b'dy\"}\\n'); time.sleep(600)"
+    )
+    assert client.wait_ready(START) == {"event": "ready"}
+    name = client.send({"schema": 1, "op": "shape", "out": "nowhere"})
+    client.close(timeout=0.2)
+    assert ends(client.pid)
+    (last,) = [one for one in client.events(5.0) if one["event"] == "failed"]
+    assert (last["id"], last["code"]) == (name, "worker.died")
+    assert client.log.splitlines() == ["Welcome to the host", "no line end"]
+    client.close()
+    with pytest.raises(WorkerError):
+        client.send({"schema": 1, "op": "shape", "out": "nowhere"})
+
+
+def test_a_worker_that_does_not_start_is_told_with_its_last_words() -> None:
+    with launched("import sys; sys.exit('No module named torch')") as client:
+        with pytest.raises(WorkerError, match="No module named torch") as caught:
+            client.wait_ready(START)
+        assert "Welcome" in caught.value.log
+    with pytest.raises(WorkerError, match="no-such-program"):
+        WorkerClient(["no-such-program"])
+
+
+def test_lines_are_whole_however_the_stream_is_cut() -> None:
+    rng = np.random.default_rng(0)
+    lines = [bytes(rng.integers(11, 256, int(size), np.uint8)) for size in rng.integers(0, 40, 300)]
+    stream, limit, at = b"\n".join([*lines, b""]), 30, 0
+    buffer, found = LineBuffer(limit), []
+    while at < len(stream):
+        step = int(rng.integers(1, 60))
+        found += list(buffer.feed(stream[at : at + step]))
+        at += step
+    assert found == [line if len(line) <= limit else None for line in lines]
+
+
+def test_a_mask_survives_as_json_with_its_place() -> None:
+    affine = np.array([[0.0, -1.5, 0, 7], [1.2, 0, 0, -3], [0, 0, -2.5, 40], [0, 0, 0, 1]])
+    mask = np.zeros((40, 30, 20), bool)
+    mask[5:18, 7:12, 3:20] = np.random.default_rng(0).random((13, 5, 17)) < 0.5
+    geometry = Geometry(mask.shape, affine)
+    told = json.loads(json.dumps(encode_mask(mask, geometry)))
+    volume = decode_mask(told)
+    back = np.zeros_like(mask)
+    back[tuple(slice(a, a + n) for a, n in zip(told["start"], told["shape"], strict=True))] = volume.array
+    np.testing.assert_array_equal(back, mask)
+    expected = geometry.to_ras(np.argwhere(mask))
+    np.testing.assert_allclose(volume.geometry.to_ras(np.argwhere(volume.array)), expected, atol=1e-9)
+    for broken in ({}, {**told, "bits": "@"}, {**told, "shape": [1, 2]}, {**told, "shape": [900, 2, 2]}, {**told, "affine": 3}):
+        with pytest.raises(TumorSynthError):
+            decode_mask(broken)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_seconds_left_are_right_from_the_second_run_on_and_nearly_so_in_the_first(parts: int) -> None:
+    seconds = {"reading": 1.0, "shape": 2.0, "sampling": 20.0, "compositing": 2.0, "measuring": 1.0, "writing": 4.0}
+    marks = [("reading", 0.0), ("shape", 0.0), *(("sampling", n / 40) for n in range(1, 41))]
+    marks += [("compositing", 0.5), ("compositing", 1.0), ("measuring", 0.0), ("writing", 0.0), ("writing", 1.0)]
+    stages = list(SHARES)
+    pace, errors = Pace(SHARES), []
+    for _ in range(2):
+        left, errors = TimeLeft(pace, {"sampling": 40, "compositing": 2}, 0.0, parts), []
+        for part in range(parts):
+            for stage, share in marks:
+                now = (
+                    part * sum(seconds.values())
+                    + sum(seconds[name] for name in stages[: stages.index(stage)])
+                    + share * seconds[stage]
+                )
+                fraction = (part + pace.starts[stage] + share * (pace.ends[stage] - pace.starts[stage])) / parts
+                told = left.update(stage, fraction, now)
+                errors.append(abs(told - (parts * sum(seconds.values()) - now)))
+        assert told == 0.0
+        assert max(errors[10:]) < 9.0 * parts
+    assert max(errors) < 1.0 * parts
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 GB")])
+def test_a_lack_of_memory_is_told_with_what_to_do(error: Exception) -> None:
+    told = explained(error)
+    assert told.code == "device.memory"
+    assert "candidates" in told.hint and "cpu" in told.hint
+    assert explained(ValueError("odd")).code == "internal"
+
+
+def test_events_for_nobody_are_dropped() -> None:
+    reading, writing = os.pipe()
+    events = EventWriter(writing)
+    Inbox(events).take(b"{}")
+    assert json.loads(os.read(reading, 1000))["event"] == "failed"
+    os.close(reading)
+    events.send("ready")
+    assert events.gone
+    os.close(writing)

@@ -1,0 +1,173 @@
+"""The worker's two ends: requests come in on one descriptor, events leave on another (standard library only)."""
+
+import json
+import os
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from TumorSynthLib.errors import RequestError, TumorSynthError
+from TumorSynthLib.line_buffer import LineBuffer
+from TumorSynthLib.protocol import Request, event, load_object, parse_cancel, parse_request
+
+MAX_LINE = 1 << 20
+"""Longest line that is read, in bytes. A request with every feature has a hundredth of it."""
+
+
+def claim_streams() -> tuple[int, int]:
+    """Descriptors of the real stdin and stdout, for the protocol alone.
+
+    From here on whatever else writes to stdout, be it a library's C code or a child process, writes to stderr, and
+    whatever else reads stdin finds it empty.
+    """
+    sys.stdout.flush()
+    incoming, outgoing = os.dup(0), os.dup(1)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return incoming, outgoing
+
+
+class EventWriter:
+    """Writes events, one line each, from any thread.
+
+    Parameters
+    ----------
+    descriptor : where to.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self.gone = False
+        """Whether nobody reads any more; events are then dropped."""
+
+    def send(self, name: str, /, **values: Any) -> None:
+        """Write an event of ``protocol.EVENTS`` with its fields."""
+        rest = json.dumps({**event(name), **values}, allow_nan=False).encode("ascii") + b"\n"
+        with self._lock:
+            try:
+                while rest and not self.gone:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError:
+                self.gone = True
+
+    def fail(self, name: str | int | None, error: TumorSynthError) -> None:
+        """Write that a request failed, or a line that should have been one."""
+        self.send("failed", id=name, code=error.code, message=error.message, hint=error.hint)
+
+
+@dataclass(eq=False)
+class Job:
+    """A request on its way through the worker."""
+
+    request: Request
+    """What to do."""
+    cancelled: bool = False
+    """Set by the reading thread, looked at by the working one."""
+
+
+class Inbox:
+    """The requests that wait and the one that runs. One thread reads lines into it, another takes jobs out.
+
+    Parameters
+    ----------
+    events : told of bad lines, and of jobs that were cancelled while they waited.
+    """
+
+    def __init__(self, events: EventWriter) -> None:
+        self._events = events
+        self._changed = threading.Condition()
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
+        self._closed = False
+
+    def read(self, descriptor: int) -> None:
+        """Take lines until the other side closes; then cancel everything."""
+        buffer = LineBuffer(MAX_LINE)
+        try:
+            while data := os.read(descriptor, 1 << 16):
+                for line in buffer.feed(data):
+                    self.take(line)
+        finally:
+            self.close()
+
+    def take(self, line: bytes | None) -> None:
+        """Queue the request of a line, or carry out its cancellation; None is a line that was too long."""
+        name: str | int | None = None
+        try:
+            if line is not None and not line.strip():
+                return
+            values = load_object(_text(line))
+            name = _readable_id(values)
+            if values.get("op") == "cancel":
+                self.cancel(parse_cancel(values))
+            else:
+                self._put(Job(parse_request(values)))
+        except RequestError as error:
+            self._events.fail(name, error)
+
+    def next(self) -> Job | None:
+        """The next job, when there is one; None when the other side has closed. The job before counts as finished."""
+        with self._changed:
+            self._running = None
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if not self._closed:
+                self._running = self._waiting.popleft()
+            return self._running
+
+    def cancel(self, name: str | int | None) -> None:
+        """Cancel the jobs of that id, or with None the one that runs or is about to."""
+        with self._changed:
+            there = [*([self._running] if self._running is not None else []), *self._waiting]
+            found = there[:1] if name is None else [job for job in there if job.request.id == name]
+            dropped = self._drop(found)
+        for job in dropped:
+            self._events.send("cancelled", id=job.request.id)
+        if not found:
+            which = "running" if name is None else f"with the id {name!r}"
+            self._events.send("log", level="info", message=f"There is no request {which} to cancel.")
+
+    def close(self) -> None:
+        """Cancel everything and take nothing more."""
+        with self._changed:
+            self._closed = True
+            dropped = self._drop([*([self._running] if self._running is not None else []), *self._waiting])
+            self._changed.notify()
+        for job in dropped:
+            self._events.send("cancelled", id=job.request.id)
+
+    def _put(self, job: Job) -> None:
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+
+    def _drop(self, jobs: list[Job]) -> list[Job]:
+        """Mark jobs as cancelled; those that waited are taken out and returned. Call it with the lock held."""
+        for job in jobs:
+            job.cancelled = True
+        dropped = [job for job in self._waiting if job.cancelled]
+        self._waiting = deque(job for job in self._waiting if not job.cancelled)
+        return dropped
+
+
+def _text(line: bytes | None) -> str:
+    if line is None:
+        message = f"The line is longer than {MAX_LINE} bytes."
+        raise RequestError("request.json", message, "Name files in the request; it holds no volumes itself.")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        message = f"The line is not UTF-8: {error.reason}."
+        raise RequestError("request.json", message, "Write one JSON object per line.") from error
+
+
+def _readable_id(values: dict[str, Any]) -> str | int | None:
+    """The id of a request that may be wrong in every other way."""
+    name = values.get("id")
+    return name if isinstance(name, str | int) and not isinstance(name, bool) else None
