@@ -203,7 +203,8 @@ def test_a_box_and_a_region_hold_the_whole_tumor(editor: Editor, scan: Path, tmp
     assert (ras >= center - 12).all() and (ras <= center + 12).all()
     region = ball(source, 11.0)
     write_volume(region, tmp_path / "region.nrrd")
-    more = {"region": str(tmp_path / "region.nrrd"), "at": (center + np.array([6.0, 0.0, 0.0])).tolist(), "shape": {"volume_ml": 2.0}}
+    aside = (center + np.array([6.0, 0.0, 0.0])).tolist()
+    more = {"region": str(tmp_path / "region.nrrd"), "at": aside, "shape": {"volume_ml": 2.0}}
     folder = editor.run(insert(scan, tmp_path / "inside", **more))
     mask = read_mask(folder / "segmentation.seg.nrrd").array
     assert not (mask & ~region.array).any()

@@ -14,6 +14,7 @@ from TumorSynthLib.nets.shape_gan import Generator
 from TumorSynthLib.shape import ShapeGenerator, ShapeResult, solve_shape
 from TumorSynthLib.shape_field import BALL_VOLUME, ball_field, canonical_field, frame_of
 from TumorSynthLib.shape_level import mask_of_count, solidified
+from TumorSynthLib.shape_measure import fast_shape
 from TumorSynthLib.shape_surface import sphericity, surface_and_volume
 from TumorSynthLib.shape_targets import plan_shape
 from TumorSynthLib.volume import Geometry, mask_box
@@ -224,11 +225,25 @@ def test_two_axes_and_a_volume_decide_the_third() -> None:
 def test_the_fast_surface_equals_pyradiomics(spacing: tuple[float, float, float]) -> None:
     noise = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((14, 15, 13)), 1.0)
     mask = np.pad(noise > 0.1, 1)
-    area, volume, _ = cShape.calculate_coefficients(mask.astype(np.int8), np.array(spacing))
+    area, volume, _ = cShape.calculate_coefficients(np.ascontiguousarray(mask.T, dtype=np.int8), np.array(spacing[::-1]))
     assert surface_and_volume(mask, np.array(spacing)) == pytest.approx((area, volume), rel=1e-9)
     measured = measure_shape(mask, Geometry(mask.shape, np.diag([*spacing, 1.0])))
     assert area == pytest.approx(measured["shape_SurfaceArea"], rel=1e-9)
     assert sphericity(mask, np.array(spacing)) == pytest.approx(measured[S], rel=0.01)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_fast_features_equal_pyradiomics(generator: ShapeGenerator, name: str) -> None:
+    mask = solved(generator, {V: 3000.0, S: 0.6}, GRIDS[name], seed=5).mask
+    measured = measure_shape(mask, GRIDS[name])
+    assert fast_shape(mask, GRIDS[name]) == pytest.approx(measured, rel=1e-9)
+
+
+def test_the_fast_features_of_two_voxels_equal_pyradiomics() -> None:
+    mask = np.zeros((4, 4, 4), dtype=bool)
+    mask[1:3, 1, 1] = True
+    measured = measure_shape(mask, grid(4, (1.0, 2.0, 3.0)))
+    assert fast_shape(mask, grid(4, (1.0, 2.0, 3.0))) == pytest.approx(measured, rel=1e-6, abs=1e-6)
 
 
 def test_an_ellipsoids_canonical_field_is_the_balls() -> None:

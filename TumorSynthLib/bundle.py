@@ -98,6 +98,10 @@ class Bundle:
             return self.statistics(entry["trained_as"])
         return dict(own or {})
 
+    def removal_weight(self, domain_id: str) -> float:
+        """How much of what the network changes about the harmonic fill is kept in removal, 0 to 1."""
+        return float(self._entry(domain_id).get("removal_weight", 1.0))
+
     def exemplars(self, domain_id: str) -> list[dict[str, float]]:
         """Texture features and volume of real tumors of a domain; may be empty."""
         return list(self._entry(domain_id).get("exemplars") or [])

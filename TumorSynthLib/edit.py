@@ -10,6 +10,7 @@ from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order, s
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import choose_spacing
 from TumorSynthLib.features import measure_texture
+from TumorSynthLib.fill import harmonic_fill_exact
 from TumorSynthLib.noise import NoiseModel, add_noise, noise_power, quiet, sample, scan_noise, surroundings
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
@@ -19,6 +20,11 @@ from TumorSynthLib.volume import Box, Geometry, Volume, mask_box, work_grid
 
 SURROUNDINGS_MM = 18.0
 """How far around the mask the scan is looked at."""
+BLUR_CONTRAST = 0.5
+"""Contrast of a region, in standard deviations of its surroundings, from which on its border is looked at."""
+BLUR_SHARE = 0.15
+"""Share of that contrast in the first voxels outside from which on they are taken to belong to it."""
+_CROSS = ndimage.generate_binary_structure(3, 1)
 SMOOTH_SHARE = 0.2
 """Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
 LARGEST_GAIN = 6.0
@@ -118,9 +124,15 @@ def edit_texture(
     task, grid = work_task(scene, edit, WorkConfig())
     predictions = model.synthesize(task, sampling, lambda share: progress("sampling", share))
     region = edit_region(scene, edit)
+    start = scene.intensity.from_input(model.filled(task)) if edit.features is None else None
     found = []
     for number, (v, seed) in enumerate(zip(predictions, sampling.seeds, strict=True)):
-        u = resample(scene.intensity.from_input(v), grid, region.geometry, smooth=False)
+        u = scene.intensity.from_input(v)
+        if start is None:
+            u = resample(u, grid, region.geometry, smooth=False)
+        else:
+            weight = model.removal_weights[scene.domain.id]
+            u = continued(region, weight * resample(u - start, grid, region.geometry, smooth=False))
         found.append(finish(scene, edit, region, u, seed, model.scales[scene.domain.id]))
         progress("compositing", (number + 1) / len(predictions))
     return sorted(found, key=lambda candidate: candidate.distance)
@@ -131,11 +143,51 @@ def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
     scan = scene.scan
     box = mask_box(edit.mask).expanded(SURROUNDINGS_MM / scan.geometry.spacing, scan.array.shape)
     geometry, x, mask = scan.geometry.cropped(box), scan.array[box.slices], edit.mask[box.slices]
-    written = mask
-    if edit.features is None:
+    u, written = scene.intensity.normalize(x), mask
+    if edit.features is None and border_is_blurred(u, mask):
         # A removed tumor's border has blurred into its surroundings: one more voxel goes with it.
-        written = ndimage.binary_dilation(mask, ndimage.generate_binary_structure(3, 1))
-    return EditRegion(box, geometry, x, scene.intensity.normalize(x), mask, soft_border(written, geometry.spacing))
+        written = ndimage.binary_dilation(mask, _CROSS)
+    return EditRegion(box, geometry, x, u, mask, soft_border(written, geometry.spacing))
+
+
+def border_is_blurred(u: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether a region stands out from its surroundings and the first voxels outside it still show some of it.
+
+    The shell of the first voxel outside lies between the region's own outermost voxels and the third shell outside when the
+    region was drawn tightly around a tumor. Healthy tissue, or a tumor painted generously, does not show that.
+    """
+    shells = [mask]
+    for _ in range(3):
+        shells.append(ndimage.binary_dilation(shells[-1], _CROSS))
+    edge = u[mask & ~ndimage.binary_erosion(mask, _CROSS)]
+    first, third = u[shells[1] & ~shells[0]], u[shells[3] & ~shells[2]]
+    if min(first.size, third.size) == 0:
+        return False
+    inside, near, far = (float(np.median(values)) for values in (edge, first, third))
+    contrast = inside - far
+    return abs(contrast) > BLUR_CONTRAST * float(third.std()) and (near - far) / contrast > BLUR_SHARE
+
+
+def continued(region: EditRegion, change: np.ndarray) -> np.ndarray:
+    """Healthy tissue on the scan's grid: the membrane through the surroundings, plus the network's change to it.
+
+    The working grid is coarser than the scan and hides a wider region. The membrane on the scan's own grid keeps what the scan
+    shows right up to the edit; of the change only what vanishes at the border is taken, so there is no seam.
+
+    Parameters
+    ----------
+    region : the edit.
+    change : prediction minus harmonic fill of the working grid, in domain values on the region's grid, weighted by how far
+        held-out patients showed it can be trusted.
+    """
+    written = region.weights > 0
+    box = mask_box(written).expanded(np.full(3, 2), written.shape).slices
+    i, j, k = region.geometry.spacing
+    inside = written[box]
+    membrane, rim = (harmonic_fill_exact(values[box], inside, (i, j, k)) for values in (region.u, change))
+    result = region.u.copy()
+    result[box] = np.where(inside, membrane + change[box] - rim, region.u[box])
+    return result
 
 
 def finish(

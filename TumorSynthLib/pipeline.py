@@ -357,7 +357,7 @@ def check_possible(request: Request) -> None:
             )
     for op, name in (("grow", "shape"), ("shape", "like")):
         if request.op == op and getattr(request, name):
-            raise RequestError(f"request.{name}", f"The operation {op!r} cannot take '{name}' into account.", f"Remove '{name}'.")
+            raise RequestError(f"request.{name}", f"The operation {op!r} cannot use '{name}'.", f"Remove '{name}'.")
     if request.out is None:
         raise RequestError("request.out", "The request names no result folder.", "Add 'out'.")
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from TumorSynthLib.configs import ShapeConfig, from_dict
 from TumorSynthLib.errors import BundleError, GeometryError, RequestError
-from TumorSynthLib.features import measure_shape
 from TumorSynthLib.nets.shape_gan import Generator
+from TumorSynthLib.shape_measure import fast_shape
 from TumorSynthLib.shape_solver import Goal, Irregularity, Region, Solution, irregularity_of, region_around, solve
 from TumorSynthLib.shape_targets import AXES, DIAMETERS, SEMI_AXIS, Plan, plan_shape
 from TumorSynthLib.volume import Geometry, mask_box
@@ -23,7 +23,7 @@ ORGANS = {"kidney": "kidney", "abdomen": "kidney", "lung": "lung", "brain": "bra
 """Organ token of each domain's organ; organs that are not here have none and use the statistics of all."""
 TOLERANCES = {"shape_VoxelVolume": 0.02, "shape_Sphericity": 0.025}
 """Relative differences between asked and measured that are not worth a warning; 5 % for all other features."""
-_REACH = 1.8
+_REACH = 1.7
 """Radius of the part of the canonical frame that can hold tumor."""
 
 
@@ -260,7 +260,7 @@ def _measured(mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
     if int(mask.sum()) < 2:
         return {"shape_VoxelVolume": float(mask.sum()) * geometry.voxel_volume_mm3}
     box = mask_box(mask)
-    return measure_shape(mask[box.slices], geometry.cropped(box))
+    return fast_shape(mask[box.slices], geometry.cropped(box))
 
 
 def quick_measure(mask: np.ndarray, region: Region) -> dict[str, float]:

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import ndimage
 
+from TumorSynthLib.volume import mask_box
+
 _NEIGHBORS = np.ones((3, 3, 3), dtype=bool)
 
 
@@ -34,14 +36,15 @@ def solidified(mask: np.ndarray) -> np.ndarray:
     """The largest 26-connected piece of a mask with its holes filled."""
     if not mask.any():
         return mask
-    labels, pieces = ndimage.label(mask, structure=_NEIGHBORS)
+    box = mask_box(mask).slices
+    labels, pieces = ndimage.label(mask[box], structure=_NEIGHBORS)
     if pieces > 1:
         labels = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     # A frame of background joins everything outside, so that one label is the outside and all others are holes.
     background, regions = ndimage.label(np.pad(labels == 0, 1, constant_values=True))
-    if regions == 1:
-        return np.asarray(labels, dtype=bool)
-    return np.asarray(background != background[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    solid = np.zeros(mask.shape, dtype=bool)
+    solid[box] = labels > 0 if regions == 1 else (background != background[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return solid
 
 
 def _adjusted(mask: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

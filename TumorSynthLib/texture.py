@@ -11,7 +11,6 @@ from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.conditioning import feature_scores, filled_region, latent_masks, without_region
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, Domain, from_dict
 from TumorSynthLib.errors import DeviceError
-from TumorSynthLib.fill import harmonic_fill
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
 from TumorSynthLib.processes.bridge import BrownianBridge
@@ -69,6 +68,7 @@ class TextureModel:
         self.config = self.network.config
         self.bridge = BrownianBridge(self.config.variance, self.config.objective)
         self.domains = [domain.id for domain in bundle.domains]
+        self.removal_weights = {domain.id: bundle.removal_weight(domain.id) for domain in bundle.domains}
         self.scales: dict[str, dict[str, FeatureScale]] = {d.id: scales(bundle.statistics(d.id)) for d in bundle.domains}
 
     def synthesize(self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None = None) -> np.ndarray:
@@ -82,7 +82,9 @@ class TextureModel:
 
         Returns
         -------
-        float32 (seeds, size, size, size). Outside the region it is the codec's reconstruction.
+        float32 (seeds, size, size, size). For a tumor it is the codec's reconstruction outside the region. For healthy
+        tissue it is the harmonic fill plus what the network changes about it (decoded minus the decoded fill), so that the
+        codec's own losses do not enter.
 
         Raises
         ------
@@ -102,7 +104,8 @@ class TextureModel:
         v = torch.from_numpy(task.v)[None, None].to(self.device)
         mask = torch.from_numpy(task.mask)[None, None].to(self.device)
         hidden = filled_region(mask)
-        y = self.codec.encode(without_region(v, hidden))
+        filled = without_region(v, hidden)
+        y = self.codec.encode(filled)
         soft, support = latent_masks(mask, hidden, self.codec.config.factor)
         count = len(sampling.seeds)
         condition = self._condition(task, soft.expand(count, -1, -1, -1, -1))
@@ -119,10 +122,13 @@ class TextureModel:
         )
         decoded = torch.cat([self.codec.decode(one[None]) for one in z])
         if task.features is None:
-            # Healthy tissue continues its surroundings: what the codec gets wrong at the rim is taken back inside.
-            away = (v - decoded).where(~hidden, torch.zeros_like(decoded))
-            decoded = decoded + harmonic_fill(away, hidden.expand_as(away))
+            decoded = filled + decoded - self.codec.decode(y[:1])
         return decoded[:, 0].float().cpu().numpy()
+
+    def filled(self, task: Task) -> np.ndarray:
+        """Network input with the region and one voxel around it filled harmonically: what the bridge starts from."""
+        v, mask = (torch.from_numpy(array)[None, None].to(self.device) for array in (task.v, task.mask))
+        return without_region(v, filled_region(mask))[0, 0].cpu().numpy()
 
     def reconstruct(self, v: np.ndarray) -> np.ndarray:
         """Network input after encoding and decoding, the best that the codec allows; float32, same shape."""

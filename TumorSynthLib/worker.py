@@ -44,12 +44,14 @@ def main() -> None:
     incoming, outgoing = claim_streams()
     events = EventWriter(outgoing)
     inbox = Inbox(events)
-    threading.Thread(target=inbox.read, args=(incoming,), daemon=True).start()
+    reader = threading.Thread(target=inbox.read, args=(incoming,), daemon=True)
+    reader.start()
     from TumorSynthLib.worker_loop import Worker  # imports torch, which takes seconds
 
     worker = Worker(inbox, events)
     worker.load(options.bundle, options.device)
     worker.serve()
+    reader.join(1.0)  # it may still have to tell that what waited is cancelled
     sys.stderr.flush()
     os._exit(0)  # nothing is left to be done, and to unload torch takes seconds on a busy computer
 

@@ -45,8 +45,8 @@ class Worker:
             editor = self._editor(bundle, device)
             _ = editor.texture
             ready |= {"bundle": editor.bundle.identity, "device": editor.device}
-        except TumorSynthError as error:
-            self._events.send("log", level="warning", message=str(error))
+        except (TumorSynthError, RuntimeError, MemoryError) as error:  # torch has RuntimeErrors for what a device refuses
+            self._events.send("log", level="warning", message=str(explained(error)))
         self._events.send("ready", **ready)
 
     def serve(self) -> None:
@@ -61,10 +61,9 @@ class Worker:
             self._events.send("done", id=name, result=str(self._run(job)))
         except Cancelled:
             self._events.send("cancelled", id=name)
-        except TumorSynthError as error:
-            self._events.fail(name, error)
         except Exception as error:  # whatever it was, the next request may be fine
-            logging.getLogger(__name__).exception("The request %r failed.", name)
+            if not isinstance(error, TumorSynthError):
+                logging.getLogger(__name__).exception("The request %r failed.", name)
             self._events.fail(name, explained(error))
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -128,7 +127,9 @@ def units(request: Request) -> dict[str, int]:
 
 
 def explained(error: Exception) -> TumorSynthError:
-    """An error that nobody foresaw, in words for the user."""
+    """An error in words for the user, also one that nobody foresaw."""
+    if isinstance(error, TumorSynthError):
+        return error
     text = str(error)
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text.lower() for words in _NO_MEMORY):
         gc.collect()

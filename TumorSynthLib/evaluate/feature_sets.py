@@ -20,8 +20,8 @@ SIZE_FEATURES = (
     "ngtdm_Coarseness",
     "ngtdm_Strength",
 )
-"""Features that change by more than half when the same texture fills a mask of eight times the voxels: sums over voxels, runs
-or zones that are not divided by their number. A real mask alone makes them agree."""
+"""Features that change by a factor of three or more when the same texture fills a mask of eight times the voxels: sums over
+voxels, runs or zones that are not divided by their number. A real mask alone makes them agree."""
 
 HISTOGRAM_FEATURES = (
     *(name for name in TEXTURE_FEATURES if name.startswith("firstorder_")),

@@ -15,11 +15,11 @@ from TumorSynthLib.evaluate import shape_metrics as metrics
 from TumorSynthLib.evaluate.agreement import Comparison, mean_estimate
 from TumorSynthLib.evaluate.shape_report import write_figure, write_markdown
 from TumorSynthLib.feature_names import SHAPE_FEATURES
-from TumorSynthLib.features import measure_shape
 from TumorSynthLib.shape import ShapeGenerator, random_rotation, solve_shape
 from TumorSynthLib.shape_field import Frame, ball_field, canonical_field, frame_of
 from TumorSynthLib.shape_files import read_shapes
 from TumorSynthLib.shape_level import mask_of_count
+from TumorSynthLib.shape_measure import fast_shape
 from TumorSynthLib.shape_solver import region_around
 from TumorSynthLib.volume import Geometry, mask_box
 
@@ -33,7 +33,7 @@ ASKED = (
     "shape_LeastAxisLength",
 )
 """Features asked for in the main table; the other 7 follow or not."""
-ARMS = ("drawn_orientation", "real_orientation", "volume_and_sphericity", "ellipsoid")
+ARMS = ("drawn_orientation", "volume_and_sphericity", "ellipsoid")
 """Tumors made for every case; in ``volume_and_sphericity`` only these two are asked for, ``ellipsoid`` is a null."""
 SOURCE = "kits23_tumor"
 ORGAN = "kidney"
@@ -136,7 +136,6 @@ class _Made:
         """Make the tumors of every arm for one case."""
         mask, measured = _made(self.generator, case, ASKED, seed)
         self.rows["drawn_orientation"].append(measured)
-        self.rows["real_orientation"].append(_made(self.generator, case, ASKED, seed, rotation=case.frame.rotation)[1])
         self.rows["volume_and_sphericity"].append(_made(self.generator, case, ASKED[:2], seed)[1])
         self.rows["ellipsoid"].append(_ellipsoid(case, random_rotation(np.random.default_rng(seed))))
         noisy = _made(self.noise, case, ASKED[:4], seed, preview=True)[0]  # type: ignore[arg-type]
@@ -152,23 +151,18 @@ def _cases(data: Path, split: str, limit: int | None) -> list[Case]:
     for stored in islice(read_shapes(data / "shapes" / f"{SOURCE}_{split}.npz"), limit):
         geometry = Geometry(stored.mask.shape, np.diag([*stored.spacing, 1.0]))
         box = mask_box(stored.mask)
-        features = measure_shape(stored.mask[box.slices], geometry.cropped(box))
+        features = fast_shape(stored.mask[box.slices], geometry.cropped(box))
         cases.append(Case(stored.patient, stored.mask, geometry, features, frame_of(stored.mask, stored.spacing)))
     return cases
 
 
 def _made(
-    generator: ShapeGenerator,
-    case: Case,
-    names: tuple[str, ...],
-    seed: int,
-    rotation: np.ndarray | None = None,
-    preview: bool = False,
+    generator: ShapeGenerator, case: Case, names: tuple[str, ...], seed: int, preview: bool = False
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Mask (cropped, two empty voxels around) and measured features of a tumor with some features of a real one."""
     grid = case.grid(float(case.geometry.spacing[0]))
     targets = {name: case.features[name] for name in names}
-    result = solve_shape(generator, targets, grid, np.zeros(3), ORGAN, seed, rotation=rotation, preview=preview)
+    result = solve_shape(generator, targets, grid, np.zeros(3), ORGAN, seed, preview=preview)
     return np.pad(result.mask[mask_box(result.mask).slices], 2), result.measured
 
 
@@ -177,7 +171,7 @@ def _ellipsoid(case: Case, rotation: np.ndarray) -> dict[str, float]:
     matrix = rotation * case.frame.semi_axes
     region = region_around(case.grid(float(case.geometry.spacing[0])), np.zeros(3), matrix, 1.5, None)
     values = -np.linalg.norm(region.canonical(matrix, np.zeros(3)), axis=-1)
-    return measure_shape(mask_of_count(values, int(case.mask.sum())), region.geometry)
+    return fast_shape(mask_of_count(values, int(case.mask.sum())), region.geometry)
 
 
 def _described(mask: np.ndarray, spacing: np.ndarray, config: ShapeConfig) -> np.ndarray:

@@ -8,7 +8,6 @@ from scipy import ndimage
 
 _NAMES = {
     "drawn_orientation": "TumorSynth, orientation drawn",
-    "real_orientation": "TumorSynth, orientation of the real tumor",
     "volume_and_sphericity": "TumorSynth, only volume and sphericity asked",
     "ellipsoid": "null: ellipsoid of the right volume and axes",
     "random_patient": "null: another patient's tumor",

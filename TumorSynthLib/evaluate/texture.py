@@ -12,7 +12,7 @@ from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.evaluate.agreement import RESAMPLES, Comparison, estimate, standardized
 from TumorSynthLib.evaluate.cases import MODALITIES, Progress, followed, limited, workers
-from TumorSynthLib.evaluate.feature_sets import COLUMNS
+from TumorSynthLib.evaluate.feature_sets import COLUMNS, SIZE_FEATURES
 from TumorSynthLib.evaluate.texture_arms import CANDIDATES, Features, Tumor, draw, finish_arms, read_tumor, table
 from TumorSynthLib.index import read_index
 from TumorSynthLib.pipeline import choose_device
@@ -45,8 +45,8 @@ PRIMARY, PRIMARY_SET = "bridge_1_calibrated", "size_free"
 PROTOCOL = f"""Soft-tissue tumors of the split, one per patient and modality. The real tumor is taken out of the scan (harmonic
 fill of its mask and of 1.5 voxels around it, behind which no arm sees), and a tumor with the real mask is asked for by the
 features of the bundle's tokens as PyRadiomics measures them on the real tumor, on the scan's grid with the domain's pinned
-settings; all {len(COLUMNS["all"])} are measured on the result in the same way. {STEPS} steps, guidance {GUIDANCE}; noise restored
-at the level, of four, that measures nearest to what was asked.
+settings; all {len(COLUMNS["all"])} are measured on the result in the same way. {STEPS} steps, guidance {GUIDANCE}; noise
+restored at the level, of four, that measures nearest to what was asked.
 Arms: bridge_1, one sample; bridge_{CANDIDATES}, the sample of {CANDIDATES} that measures nearest to what was asked;
 "_calibrated": asked first-order features are set by a monotone curve afterwards, as the program does unless told otherwise.
 Nulls: random_patient, the real features of another patient of the modality, all cyclic shifts; no_features, a tumor of which
@@ -55,7 +55,7 @@ calibration. Ceiling: codec, the real scan encoded and decoded. Swap: mask of pa
 agreement with j less agreement with i, beside the same without network.
 Definition C: correlation across cases per feature, mean over features. B: correlation across features per case, standardized
 by the real cases, mean over cases. "all" pools the modalities after standardizing within each. Sets: size_free leaves out
-{len(COLUMNS["all"]) - len(COLUMNS["size_free"])} features that follow the number of voxels; beyond_histogram also those that
+{len(SIZE_FEATURES)} features that follow the number of voxels; beyond_histogram also those that
 the histogram decides; tokens are those asked for. definition_c and definition_b of a modality are those of {PRIMARY}
 over {PRIMARY_SET}. Intervals: 95 %, {RESAMPLES} resamples of the patients."""
 
@@ -113,15 +113,15 @@ def _entry(tumor: Tumor, other: Tumor | None, arms: Mapping[str, Features]) -> d
     }
 
 
-def summarize(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarize(cases: Sequence[Mapping[str, Any]], resamples: int = RESAMPLES) -> dict[str, Any]:
     """Summary of each modality, and of all together."""
     groups = {name: [case for case in cases if case["modality"] == name] for name in MODALITIES}
     groups = {name: members for name, members in groups.items() if members}
     tables = {name: _tables(members) for name, members in groups.items()}
-    summary = {name: _summary(tables[name], members) for name, members in groups.items()}
+    summary = {name: _summary(tables[name], members, resamples) for name, members in groups.items()}
     if len(groups) > 1:
         everything = [case for members in groups.values() for case in members]
-        summary["all"] = _summary(_pooled(list(tables.values())), everything)
+        summary["all"] = _summary(_pooled(list(tables.values())), everything, resamples)
     return summary
 
 
@@ -150,11 +150,11 @@ def _pooled(tables: Sequence[Tables]) -> Tables:
     return {name: np.concatenate([standardized(one[name], one["real"]) for one in tables]) for name in names}
 
 
-def _summary(tables: Tables, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(tables: Tables, cases: Sequence[Mapping[str, Any]], resamples: int) -> dict[str, Any]:
     patients = [case["patient"] for case in cases]
-    found = {arm: Comparison(tables["real"], tables[arm], patients) for arm in ARMS}
+    found = {arm: Comparison(tables["real"], tables[arm], patients, 0, resamples) for arm in ARMS}
     values = {(arm, name): _values(found[arm], columns) for arm in ARMS for name, columns in COLUMNS.items()}
-    others = other_patients(tables, patients)
+    others = other_patients(tables, patients, resamples)
     values |= {("random_patient", name): random_patient(others, columns) for name, columns in COLUMNS.items()}
     arms: dict[str, Any] = {}
     for (arm, name), both in values.items():
@@ -173,7 +173,7 @@ def _summary(tables: Tables, cases: Sequence[Mapping[str, Any]]) -> dict[str, An
         "definition_a_all": {arm: found[arm].definition_a(COLUMNS["all"]) for arm in (PRIMARY, "smooth_fill")},
         "arms": arms,
         "above_nulls": above,
-        "swap": _swaps(tables, patients),
+        "swap": _swaps(tables, patients, resamples),
     }
 
 
@@ -195,17 +195,17 @@ def _difference(first: Values, second: Values) -> dict[str, Any]:
     return found
 
 
-def other_patients(tables: Tables, patients: Sequence[str]) -> list[Comparison]:
+def other_patients(tables: Tables, patients: Sequence[str], resamples: int) -> list[Comparison]:
     """Each case against another real patient: one comparison for every cyclic shift, the resamples shared among them."""
     shifts = [name for name in tables if name.startswith("shift_")]
-    each = -(-RESAMPLES // max(1, len(shifts)))
+    each = -(-resamples // max(1, len(shifts)))
     return [Comparison(tables["real"], tables[name], patients, seed, each) for seed, name in enumerate(shifts, 1)]
 
 
 def random_patient(others: Sequence[Comparison], columns: Sequence[int]) -> Values:
     """The mean agreement with another real patient; the interval covers the choice of that patient."""
     if not others:
-        nothing = (np.full(2, np.nan), np.full((RESAMPLES, 2), np.nan))
+        nothing = (np.full(2, np.nan), np.full((1, 2), np.nan))
         return {"definition_c": nothing, "definition_b": nothing}
     found = [_values(comparison, columns) for comparison in others]
     return {
@@ -214,12 +214,13 @@ def random_patient(others: Sequence[Comparison], columns: Sequence[int]) -> Valu
     }
 
 
-def _swaps(tables: Tables, patients: Sequence[str]) -> dict[str, Any]:
+def _swaps(tables: Tables, patients: Sequence[str], resamples: int) -> dict[str, Any]:
     """Agreement with the patient whose features were asked for, with the owner of the mask, and the difference."""
     result: dict[str, Any] = {}
+    real = np.where(np.isfinite(tables["asked"]), tables["real"], np.nan)
     for arm in SWAPS:
-        asked = Comparison(tables["asked"], tables[arm], patients)
-        owner = Comparison(np.where(np.isfinite(tables["asked"]), tables["real"], np.nan), tables[arm], patients)
+        asked = Comparison(tables["asked"], tables[arm], patients, 0, resamples)
+        owner = Comparison(real, tables[arm], patients, 0, resamples)
         for name, columns in COLUMNS.items():
             first, second = _values(asked, columns), _values(owner, columns)
             result.setdefault(arm, {})[name] = {

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from TumorSynthLib.bundle import domain_entry, write_bundle
+from TumorSynthLib.bundle import domain_entry, load_bundle, write_bundle
 from TumorSynthLib.configs import DOMAINS, TEXTURE_TOKENS, Domain, to_dict
 from TumorSynthLib.dataset import HEALTHY, TrainingData, load_training_data
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.scaling import feature_statistics
+from TumorSynthLib.texture import TextureModel
 from TumorSynthLib.train.bridge import domain_members, tumor_rows
 from TumorSynthLib.train.common import load_checkpoint
 from TumorSynthLib.train.shape import export_shape
+from TumorSynthLib.train.trust import removal_weights
 from TumorSynthLib.typical import VOLUME
 
 
@@ -77,9 +79,10 @@ def export_bundle(data: Path, codec: Path, bridge: Path, shape: Path, out: Path,
     codec_state, bridge_state = finished(codec), finished(bridge)
     shape_config, shape_weights, shape_statistics = export_shape(shape)
     seconds = {name: round(float(state["seconds"])) for name, state in (("codec", codec_state), ("bridge", bridge_state))}
+    entries = domain_entries(content)
     complete = {
         **info,
-        "domains": domain_entries(content),
+        "domains": entries,
         "networks": {
             "codec": dict(codec_state["config"]),
             "bridge": dict(bridge_state["config"]),
@@ -96,4 +99,8 @@ def export_bundle(data: Path, codec: Path, bridge: Path, shape: Path, out: Path,
         },
     }
     weights = {"codec": codec_state["average"], "bridge": bridge_state["average"], "shape": shape_weights}
+    write_bundle(out, complete, weights, card, overwrite=True)
+    # How far removal can be trusted is measured with the finished networks.
+    trusted = removal_weights(content, TextureModel(load_bundle(out), "cpu"))
+    complete["domains"] = [{**entry, "removal_weight": trusted[entry["id"]]} for entry in entries]
     return write_bundle(out, complete, weights, card, overwrite=True)

@@ -208,7 +208,7 @@ def _update(optimizer: torch.optim.Optimizer, loss: Tensor, network: torch.nn.Mo
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-    # A field without any tumor has no finite slope; one such sample must not spoil the weights.
+    # One step without a finite gradient must not spoil the weights.
     if bool(torch.isfinite(norm)):
         optimizer.step()
 
