@@ -20,9 +20,9 @@ from TumorSynthLib.volume import Box, Geometry, Volume, mask_box, work_grid
 
 SURROUNDINGS_MM = 18.0
 """How far around the mask the scan is looked at."""
-BLUR_CONTRAST = 0.5
+BLUR_CONTRAST = 1.0
 """Contrast of a region, in standard deviations of its surroundings, from which on its border is looked at."""
-BLUR_SHARE = 0.15
+BLUR_SHARE = 0.25
 """Share of that contrast in the first voxels outside from which on they are taken to belong to it."""
 _CROSS = ndimage.generate_binary_structure(3, 1)
 SMOOTH_SHARE = 0.2
@@ -143,11 +143,13 @@ def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
     scan = scene.scan
     box = mask_box(edit.mask).expanded(SURROUNDINGS_MM / scan.geometry.spacing, scan.array.shape)
     geometry, x, mask = scan.geometry.cropped(box), scan.array[box.slices], edit.mask[box.slices]
-    u, written = scene.intensity.normalize(x), mask
-    if edit.features is None and border_is_blurred(u, mask):
-        # A removed tumor's border has blurred into its surroundings: one more voxel goes with it.
-        written = ndimage.binary_dilation(mask, _CROSS)
-    return EditRegion(box, geometry, x, u, mask, soft_border(written, geometry.spacing))
+    u = scene.intensity.normalize(x)
+    if edit.features is not None:
+        return EditRegion(box, geometry, x, u, mask, soft_border(mask, geometry.spacing))
+    # Healthy tissue continues its surroundings, so there is nothing to feather. But where a removed tumor's border has blurred
+    # into them, one more voxel goes with it.
+    written = ndimage.binary_dilation(mask, _CROSS) if border_is_blurred(u, mask) else mask
+    return EditRegion(box, geometry, x, u, mask, written.astype(np.float32))
 
 
 def border_is_blurred(u: np.ndarray, mask: np.ndarray) -> bool:

@@ -38,11 +38,12 @@ equivalent radius, {REGIONS} per image where they fit, in the body, at least 3 m
 mask, on the scan's own grid, in domain values, beside what was there. Data range, the width of the display window: CT 400 HU
 (lung 1400 HU), MR 100 % of the scan's range, PET SUV 5; values are not clipped. SSIM: MONAI, Gaussian window of 11 voxels,
 sigma 1.5, map averaged inside the mask.
-Arms: bridge, the posterior mean (one step, noise off), from which one voxel around the mask is hidden too; mean_fill, the
-mean of a shell of {_RIM_MM:g} mm (at least one voxel); harmonic_fill, the membrane through all voxels around the mask, on the
-scan's grid; bridge_noise, a sample of {STEPS} steps with the scan's noise restored, as remove does unless told otherwise;
-codec, the real scan encoded and decoded, a ceiling. Noise: power of the high-pass in the homogeneous part of the region over
-that of its surroundings. Intervals: 95 %, resampled patients."""
+Arms: bridge, what remove writes with noise off, the posterior mean (one step): the membrane plus the network's change to it,
+weighted as the bundle says; mean_fill, the mean of a shell of {_RIM_MM:g} mm (at least one voxel); harmonic_fill, the
+membrane alone, through all voxels around the mask on the scan's grid; bridge_noise, a sample of {STEPS} steps with the scan's
+noise restored, as remove does unless told otherwise; codec, the real scan encoded and decoded, a ceiling.
+Noise: power of the high-pass in the homogeneous part of the region over that of its surroundings. Intervals: 95 %, resampled
+patients."""
 
 
 def evaluate_removal(
