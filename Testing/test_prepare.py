@@ -14,7 +14,8 @@ from scipy import ndimage
 from TumorSynthLib.configs import TEXTURE_TOKENS, WorkConfig
 from TumorSynthLib.dataset import HEALTHY, PART, TUMOR, TrainingData, load_training_data, save_training_data, shapes_file
 from TumorSynthLib.errors import DataError
-from TumorSynthLib.train.prepare import Plan, ShapeBank, domain_of, draw_regions, prepare, read_image, read_index
+from TumorSynthLib.index import domain_of, read_index
+from TumorSynthLib.train.prepare import Plan, ShapeBank, draw_regions, prepare, read_image
 from TumorSynthLib.volume import Geometry
 
 PLAN = Plan(tumor=2, part=1, healthy=2)

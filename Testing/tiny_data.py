@@ -11,9 +11,10 @@ from scipy import ndimage
 
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import Region, TrainImage, TrainingData, save_training_data
+from TumorSynthLib.index import read_index
 from TumorSynthLib.protocol import TEXTURE_FEATURES
 from TumorSynthLib.train.common import is_validation
-from TumorSynthLib.train.prepare import Plan, ShapeBank, prepare_row, read_index
+from TumorSynthLib.train.prepare import Plan, ShapeBank, prepare_row
 
 COLUMNS = [
     "id",

@@ -179,7 +179,7 @@ class Editor:
             self._write_mask(request, scene, mask, warnings, writer, timer)
         else:
             with timer.stage("shape"):
-                target = self._target(request, scene)
+                target = self._target(request, scene, progress)
             self._write_edit(request, scene, target, writer, "", timer, progress, preview)
         progress("writing", 1.0)
 
@@ -191,7 +191,7 @@ class Editor:
         assert scene.painted is not None
         with timer.stage("texture"):
             drawn = follow(tumor_texture(scene, scene.painted), scene.texture)
-            healed = self._healed(scene, scene.painted, request.seed)
+            healed = self._healed(scene, scene.painted, request.seed, overall(part_of(progress, 0, count)))
         folders = []
         for number, volume in enumerate(request.volumes_ml):
             own, report = Timer(), overall(part_of(progress, number, count))
@@ -204,7 +204,7 @@ class Editor:
         writer.write_json({**result, "series": folders})
         overall(progress)("writing", 1.0)
 
-    def _target(self, request: Request, scene: Scene) -> Target:
+    def _target(self, request: Request, scene: Scene, progress: Progress) -> Target:
         """What to synthesize, where, and in which scan: the healed one where a tumor changes its place or form."""
         painted, asked = scene.painted, shape_targets(request)
         if request.op == "insert" and (painted is None or request.shape):
@@ -221,12 +221,12 @@ class Editor:
             mask, warnings = moved(painted, scene, np.array(request.to)), []
         else:
             mask, warnings = reshaped(painted, scene, asked, self._shape, request.seed)
-        return Target(self._healed(scene, painted, request.seed), mask, drawn, warnings, asked)
+        return Target(self._healed(scene, painted, request.seed, progress), mask, drawn, warnings, asked)
 
-    def _healed(self, scene: Scene, mask: np.ndarray, seed: int) -> Scene:
-        """The scene with a tumor replaced by healthy tissue."""
+    def _healed(self, scene: Scene, mask: np.ndarray, seed: int, alive: Progress) -> Scene:
+        """The scene with a tumor replaced by healthy tissue; ``alive`` is called on the way and may raise to cancel."""
         edit, sampling = TextureEdit(mask, None), Sampling(1, 1.0, candidate_seeds(seed, 1))
-        best = edit_texture(scene, edit, self.texture, sampling, lambda stage, share: None)[0]
+        best = edit_texture(scene, edit, self.texture, sampling, lambda stage, share: alive("shape", 0.0))[0]
         return replace(scene, scan=best.apply(scene.scan))
 
     def _write_edit(

@@ -27,7 +27,6 @@ from TumorSynthLib.volume_io import write_volume
 
 REGIONS = 6
 """Regions per image."""
-STEPS = 10
 ARMS = ("mean_fill", "harmonic_fill", "bridge", "bridge_noise", "codec")
 _RIM_MM = 3.0
 _AROUND_MM = 18.0
@@ -40,7 +39,7 @@ mask, on the scan's own grid, in domain values, beside what was there. Data rang
 sigma 1.5, map averaged inside the mask.
 Arms: bridge, what remove writes with noise off, the posterior mean (one step): the membrane plus the network's change to it,
 weighted as the bundle says; mean_fill, the mean of a shell of {_RIM_MM:g} mm (at least one voxel); harmonic_fill, the
-membrane alone, through all voxels around the mask on the scan's grid; bridge_noise, a sample of {STEPS} steps with the scan's
+membrane alone, through all voxels around the mask on the scan's grid; bridge_noise, the same with the scan's
 noise restored, as remove does unless told otherwise; codec, the real scan encoded and decoded, a ceiling.
 Noise: power of the high-pass in the homogeneous part of the region over that of its surroundings. Intervals: 95 %, resampled
 patients."""
@@ -126,10 +125,9 @@ def region_fills(case: Case, mask: np.ndarray, model: TextureModel, seed: int) -
 
 
 def removed(case: Case, mask: np.ndarray, model: TextureModel, seed: int, box: Box, noise: bool) -> np.ndarray:
-    """Domain values of a box of the scan after the program's own removal; without noise it is the posterior mean."""
-    steps = STEPS if noise else 1
+    """Domain values of a box of the scan after the program's own removal; the posterior mean, with or without noise."""
     edit = TextureEdit(mask, None, noise)
-    best = edit_texture(case.scene(), edit, model, Sampling(steps, 1.0, (seed,)), lambda stage, share: None)[0]
+    best = edit_texture(case.scene(), edit, model, Sampling(1, 1.0, (seed,)), lambda stage, share: None)[0]
     return case.intensity.normalize(best.apply(case.scan).array[box.slices])
 
 
