@@ -319,7 +319,6 @@ def test_the_removal_table_of_a_small_folder(
     folder: Path, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(removal, "REGIONS", 2)
-    monkeypatch.setattr(removal, "STEPS", 2)
     shares: list[float] = []
     report = run(folder, "test", "removal", tmp_path, tiny_bundle, 1, lambda stage, share: shares.append(share), True)
     checked(report, tmp_path, "removal", tiny_bundle)
