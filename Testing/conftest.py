@@ -1,6 +1,6 @@
 """What several tests share: a complete bundle with small random networks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from quick_worker import quick_server
 
 from TumorSynthLib.bundle import Bundle, domain_entry, load_bundle, write_bundle
 from TumorSynthLib.configs import DOMAINS, BridgeConfig, CodecConfig, Domain, ShapeConfig, to_dict
@@ -25,6 +26,11 @@ SHAPE = ShapeConfig(grid=16, noise=8, channels=(16, 16, 8), token_width=16, head
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with small networks whose random weights are the same in every run."""
+    return make_tiny_bundle(tmp_path_factory.mktemp("models"))
+
+
+def make_tiny_bundle(models: Path) -> Bundle:
+    """The bundle ``tiny`` in a folder."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         codec, bridge, shape = Codec(CODEC), BridgeUNet(BRIDGE), Generator(SHAPE)
@@ -44,8 +50,15 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         "bridge": bridge.state_dict(),
         "shape": shape.state_dict(),
     }
-    folder: Path = write_bundle(tmp_path_factory.mktemp("models") / "tiny", info, weights, "# Tiny\nRandom weights.\n")
+    folder: Path = write_bundle(models / "tiny", info, weights, "# Tiny\nRandom weights.\n")
     return load_bundle(folder)
+
+
+@pytest.fixture(scope="session")
+def quick_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where workers start at once; see ``quick_worker``."""
+    with quick_server(tmp_path_factory.mktemp("quick")) as place:
+        yield place
 
 
 def statistics(domain: Domain) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from TumorSynthLib.existing import centroid
-from TumorSynthLib.pipeline import Editor, display_window
+from TumorSynthLib.outcome import display_window
+from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.preview import PLANES, render_plane
 from TumorSynthLib.protocol import parse_request
-from TumorSynthLib.scene import read_scene
+from TumorSynthLib.scene import read_scene, read_source
 from TumorSynthLib.volume_io import read_mask, read_volume
 
 TILE = 240
@@ -64,7 +65,8 @@ def draw_case(
     mask = str(last / "segmentation.seg.nrrd")
     values = {**base, "op": "remove", "image": str(last / "image.nrrd"), "mask": mask, "out": str(folder / f"{title}-removed")}
     removed = editor.run(parse_request(values))
-    scene = read_scene(parse_request({**base, "op": "insert", "at": place, "out": "unused"}), editor.bundle)
+    request = parse_request({**base, "op": "insert", "at": place, "out": "unused"})
+    scene = read_scene(request, editor.bundle, read_source(str(scan)))
     center = centroid(read_mask(mask).array, scene.scan.geometry)
     shown = [(f"{title}: before", scene.scan)]
     shown += [(f"{v:g} mL", read_volume(r / "image.nrrd")) for v, r in zip(volumes, results, strict=True)]

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from phantoms import ball, insert, middle, phantom, request
 from scipy import ndimage
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.errors import Cancelled, GeometryError, OutputError, RequestError, TumorSynthError
-from TumorSynthLib.pipeline import Editor, candidate_seeds
+from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.protocol import parse_request
+from TumorSynthLib.synthesis import candidate_seeds
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
 
@@ -24,62 +26,12 @@ def editor(tiny_bundle: Bundle) -> Editor:
     return Editor(tiny_bundle, "cpu")
 
 
-def geometry(kind: str) -> Geometry:
-    """Grids as scanners make them."""
-    affine = np.diag([1.5, 1.5, 2.0, 1.0])
-    shape = (64, 56, 40)
-    if kind == "thick":
-        affine, shape = np.diag([0.9, 0.9, 5.0, 1.0]), (96, 96, 18)
-    if kind == "oblique, left-handed":
-        turn = np.array([[np.cos(0.4), -np.sin(0.4), 0], [np.sin(0.4), np.cos(0.4), 0], [0, 0, 1]])
-        affine[:3, :3] = turn @ np.diag([-1.5, 1.5, 2.0])
-    affine[:3, 3] = [-40.0, 15.0, -30.0]
-    return Geometry(shape, affine)
-
-
-def phantom(kind: str = "plain", dtype: str = "int16") -> Volume:
-    """A soft-tissue CT: air, fat, muscle with noise."""
-    grid = geometry(kind)
-    rng = np.random.default_rng(1)
-    ijk = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in grid.shape), indexing="ij"))
-    radius = np.sqrt((ijk[:2] ** 2).sum(axis=0))
-    values = np.select([radius > 0.95, radius > 0.8], [-1000.0, -100.0], 50.0) + rng.normal(0, 8, grid.shape)
-    return Volume(values.astype(dtype), grid)
-
-
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plain phantom on disk."""
     path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
     write_volume(phantom(), path)
     return path
-
-
-def middle(volume: Volume) -> np.ndarray:
-    """RAS of the middle of a scan."""
-    return volume.geometry.to_ras((np.array(volume.array.shape) - 1) / 2)
-
-
-def ball(volume: Volume, radius_mm: float) -> Volume:
-    """A ball around the middle of a scan."""
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in volume.array.shape), indexing="ij"), axis=-1)
-    distance = np.linalg.norm(volume.geometry.to_ras(grid) - middle(volume), axis=-1)
-    return Volume(distance <= radius_mm, volume.geometry)
-
-
-def request(op: str, image: Path | None, out: Path, **more: Any) -> Any:
-    """A parsed request with few steps."""
-    values = {"schema": 1, "op": op, "out": str(out), "steps": 2, "domain": "soft-tissue-ct", **more}
-    if image is not None:
-        values["image"] = str(image)
-    return parse_request(values)
-
-
-def insert(image: Path, out: Path, **more: Any) -> Any:
-    """An insertion of 3 mL in the middle."""
-    more.setdefault("shape", {"volume_ml": 3.0})
-    more.setdefault("at", middle(read_volume(image)).tolist())
-    return request("insert", image, out, **more)
 
 
 @pytest.mark.parametrize("kind", ["plain", "thick", "oblique, left-handed"])
@@ -110,6 +62,7 @@ def test_the_result_says_what_was_asked_measured_and_used(editor: Editor, scan: 
     told = json.loads((folder / "result.json").read_text())
     assert told["synthetic"] == "SYNTHETIC"
     assert told["source_sha256"] == hashlib.sha256(scan.read_bytes()).hexdigest()
+    assert told["inputs"] == {"image": told["source_sha256"]}
     assert told["result_sha256"] == hashlib.sha256((folder / "image.nrrd").read_bytes()).hexdigest()
     assert told["bundle"] == editor.bundle.identity
     assert told["requested"] == {"shape_VoxelVolume": 3000.0, "firstorder_Mean": 30.0, "glcm_Imc1": -0.1}

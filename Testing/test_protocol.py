@@ -79,9 +79,11 @@ def test_defaults_are_those_of_the_design():
     found = request.to_dict()
     assert found == {
         "schema": 1, "op": "insert", "image": "scan.nrrd", "bundle": "base", "domain": "auto", "at": [-30.0, 12.5, 85.0],
-        "mask": None, "label": 1, "box": None, "to": None, "region": None, "volumes_ml": [], "shape": {}, "texture": {},
+        "mask": None, "label": 1, "box": None, "to": None, "region": None, "region_label": 1, "volumes_ml": [], "shape": {},
+        "texture": {},
         "like": None, "method": "bridge", "steps": 10, "guidance": 1.5, "candidates": 1, "seed": 0, "device": "auto",
-        "noise": True, "mass_effect": 0.0, "rim": 0.0, "format": "nrrd", "overwrite": False, "out": None, "id": None,
+        "noise": True, "mass_effect": 0.0, "rim": 0.0, "core": None, "labels": None, "lesions": [], "preview": False,
+        "format": "nrrd", "overwrite": False, "out": None, "id": None,
     }  # fmt: skip
 
 

@@ -192,7 +192,7 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
         first, second = tmp_path / f"a.{name}", tmp_path / f"b.{name}"
         for path in (first, second):
             if name == "seg.nrrd":
-                write_segmentation(Volume(volume.array > 50, volume.geometry), path)
+                write_segmentation({"Tumor": volume.array > 50}, volume.geometry, path)
             else:
                 write_volume(volume, path)
         assert sha256_file(first) == sha256_file(second) == hashlib.sha256(first.read_bytes()).hexdigest()
@@ -487,7 +487,7 @@ def test_a_broken_segment_header_is_refused(tmp_path):
 def test_a_segmentation_is_read_back_with_its_name_and_mark(tmp_path, geometry):
     mask = Volume(ramp(geometry).array % 3 == 1, geometry)
     path = tmp_path / "s.seg.nrrd"
-    write_segmentation(mask, path, name="Lesion 1", color=(1, 0.5, 0))
+    write_segmentation({"Lesion 1": mask.array}, geometry, path)
     again = read_mask(path)
     assert np.array_equal(again.array, mask.array)
     assert corners_mm(again.geometry, geometry) < 1e-9
@@ -495,7 +495,7 @@ def test_a_segmentation_is_read_back_with_its_name_and_mark(tmp_path, geometry):
     assert image.GetPixelID() == sitk.sitkUInt8
     keys = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     assert keys["Segment0_Name"] == "Lesion 1"
-    assert keys["Segment0_Color"] == "1 0.5 0"
+    assert keys["Segment0_Color"] == "0.9 0.3 0.3"
     assert keys["TumorSynth_Synthetic"] == "SYNTHETIC"
     assert keys["Segmentation_MasterRepresentation"] == "Binary labelmap"
     assert "SCT^86049000^Neoplasm, Primary" in keys["Segment0_Tags"]
@@ -506,11 +506,25 @@ def test_a_segmentation_is_read_back_with_its_name_and_mark(tmp_path, geometry):
 
 def test_an_empty_segmentation_can_be_written(tmp_path):
     path = tmp_path / "s.seg.nrrd"
-    write_segmentation(Volume(np.zeros((4, 5, 6), bool), plain((4, 5, 6))), path)
+    write_segmentation({"Tumor": np.zeros((4, 5, 6), bool)}, plain((4, 5, 6)), path)
     image = sitk.ReadImage(str(path))
     assert image.GetSize() == (4, 5, 6)
     assert image.GetMetaData("Segment0_Extent") == "0 -1 0 -1 0 -1"
     assert refused(path, read_mask).code == "mask.empty"
+
+
+def test_several_segments_have_a_label_a_name_and_a_color_each_and_the_later_one_has_shared_voxels(tmp_path):
+    path, grid = tmp_path / "s.seg.nrrd", plain((6, 5, 4))
+    first, second = np.zeros((6, 5, 4), bool), np.zeros((6, 5, 4), bool)
+    first[1:4, 1:4, 1:3] = True
+    second[3:5, 2:4, 1:2] = True
+    write_segmentation({"Tumor": first, "Core": second, "None": np.zeros((6, 5, 4), bool)}, grid, path)
+    assert np.array_equal(read_mask(path, 1).array, first & ~second)
+    assert np.array_equal(read_mask(path, 2).array, second)
+    keys = {key: sitk.ReadImage(str(path)).GetMetaData(key) for key in sitk.ReadImage(str(path)).GetMetaDataKeys()}
+    assert [keys[f"Segment{number}_Name"] for number in range(3)] == ["Tumor", "Core", "None"]
+    assert len({keys[f"Segment{number}_Color"] for number in range(3)}) == 3
+    assert keys["Segment1_Extent"] == "3 4 2 3 1 1" and keys["Segment2_Extent"] == "0 -1 0 -1 0 -1"
 
 
 # A mask on another grid
@@ -653,7 +667,8 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert raised(OutputError, write_volume, volume, tmp_path / "no" / "a.nrrd").code == "output.folder"
     assert raised(OutputError, write_volume, volume, tmp_path / "a.png").code == "output.type"
     mask = Volume(volume.array > 0, volume.geometry)
-    assert raised(OutputError, write_segmentation, mask, tmp_path / "a.nrrd").code == "output.type"
+    error = raised(OutputError, write_segmentation, {"Tumor": mask.array}, mask.geometry, tmp_path / "a.nrrd")
+    assert error.code == "output.type"
     half = Volume(volume.array.astype(np.float16), volume.geometry)
     assert raised(OutputError, write_volume, half, tmp_path / "a.nrrd").code == "output.type"
     (tmp_path / "folder.nrrd").mkdir()
@@ -684,7 +699,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_half_written_one(tmp_path,
         values = np.random.default_rng(0).integers(0, 255, (40, 40, 40)).astype(np.uint8)
         try:
             if sys.argv[1].endswith(".seg.nrrd"):
-                write_segmentation(Volume(values > 100, Geometry(values.shape, np.eye(4))), sys.argv[1])
+                write_segmentation({"Tumor": values > 100}, Geometry(values.shape, np.eye(4)), sys.argv[1])
             else:
                 write_volume(Volume(values, Geometry(values.shape, np.eye(4))), sys.argv[1], compress="c.nrrd" in sys.argv[1])
         except OutputError as error:

@@ -1,29 +1,37 @@
 """The worker through real processes: what it says, what it leaves, and what it survives."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from kill_worker import kill_often
+from quick_worker import command, worker_pid
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.errors import Cancelled, RequestError, TumorSynthError
 from TumorSynthLib.line_buffer import LineBuffer
 from TumorSynthLib.mask_code import decode_mask, encode_mask
-from TumorSynthLib.pipeline import SHARES, Editor
+from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.protocol import parse_request
+from TumorSynthLib.stages import SHARES
 from TumorSynthLib.time_left import Pace, TimeLeft
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import read_mask, write_volume
 from TumorSynthLib.worker_client import WorkerClient, WorkerError
-from TumorSynthLib.worker_io import MAX_LINE, EventWriter, Inbox
+from TumorSynthLib.worker_events import EventWriter
+from TumorSynthLib.worker_files import Uploads
+from TumorSynthLib.worker_io import MAX_LINE, Inbox
 from TumorSynthLib.worker_loop import explained
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -215,13 +223,23 @@ def test_a_killed_worker_is_told_and_another_one_sweeps_what_it_left(
     assert any(one["event"] == "preview" for one in seen)
     os.kill(victim.pid, signal.SIGKILL)
     assert collect(victim, lambda found: bool(finals(found)))[-1]["code"] == "worker.died"
-    with pytest.raises(WorkerError, match="signal 9"):
+    with pytest.raises(WorkerError, match="signal 9") as caught:
         victim.run(insert(scan, tmp_path / "late"))
+    assert "out of memory" in caught.value.hint and "candidates" in caught.value.hint
     victim.close()
     assert not victim.alive
     assert [path.name[:9] for path in tmp_path.iterdir()] == [".partial-"]
     client.run(insert(scan, tmp_path / "next"))
     assert [path.name for path in tmp_path.iterdir()] == ["next"]
+
+
+@posix
+def test_a_worker_killed_at_any_moment_leaves_whole_results_or_none(
+    quick_workers: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    kills = list(kill_often(command(quick_workers, tmp_path), tiny_bundle.path.parent, tmp_path, 6, seed=1))
+    assert [kill.inline for kill in kills] == [False, True] * 3
+    assert sum(kill.failed for kill in kills) >= 3, "hardly any request was killed"
 
 
 def test_bad_lines_are_told_and_good_ones_carried_out_and_the_end_of_input_ends_the_worker(
@@ -257,7 +275,8 @@ def test_bad_lines_are_told_and_good_ones_carried_out_and_the_end_of_input_ends_
 def test_nothing_but_events_reaches_stdout_whoever_writes_there() -> None:
     script = """
 import ctypes, os, subprocess, sys
-from TumorSynthLib.worker_io import EventWriter, claim_streams
+from TumorSynthLib.worker_events import EventWriter
+from TumorSynthLib.worker_io import claim_streams
 incoming, outgoing = claim_streams()
 events = EventWriter(outgoing)
 events.send("log", level="info", message="one")
@@ -266,6 +285,7 @@ os.write(1, b"descriptor\\n")
 libc = ctypes.CDLL(None); libc.printf(b"c level\\n"); libc.fflush(None)
 subprocess.run([sys.executable, "-c", "import sys; print('child', repr(sys.stdin.read()))"])
 events.send("log", level="info", message=os.read(incoming, 100).decode())
+events.flush(10.0)
 """
     done = subprocess.run([sys.executable, "-c", script], input=b"request", capture_output=True, cwd=ROOT)
     assert [json.loads(line)["message"] for line in done.stdout.splitlines()] == ["one", "request"], done.stderr
@@ -366,20 +386,116 @@ def test_the_seconds_left_are_right_from_the_second_run_on_and_nearly_so_in_the_
     assert max(errors) < 1.0 * parts
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 GB")])
-def test_a_lack_of_memory_is_told_with_what_to_do(error: Exception) -> None:
-    told = explained(error)
-    assert told.code == "device.memory"
-    assert "candidates" in told.hint and "cpu" in told.hint
-    assert explained(ValueError("odd")).code == "internal"
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 GB"),
+        RuntimeError("Exception thrown in SimpleITK: std::bad_alloc"),
+        RuntimeError("Failed to allocate memory for image."),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_a_lack_of_memory_is_told_with_what_helps_and_nothing_else(error: Exception) -> None:
+    told = explained(error, "sampling", "cpu", 16)
+    assert told.code == "device.memory" and "fewer candidates (16" in told.hint
+    assert "device cpu" not in told.hint and "grid" not in told.hint
+    assert "device cpu" in explained(error, "sampling", "cuda", 16).hint
+    one = explained(error, "sampling", "cuda:1", 1)
+    assert "device cpu" in one.hint and "candidates" not in one.hint
+    for stage in ("reading", "writing"):
+        told = explained(error, stage, "cuda", 16)
+        assert "smaller grid" in told.hint and "candidates" not in told.hint and "device cpu" not in told.hint
+    loading = explained(error, "loading", "cpu", 1)
+    assert "grid" not in loading.hint and "computer with more memory" in loading.hint
+    assert explained(ValueError("odd"), "sampling", "cpu", 1).code == "internal"
+    assert explained(OSError(errno.ENOSPC, "No space left"), "writing", "cpu", 1).code == "internal"
 
 
-def test_events_for_nobody_are_dropped() -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of other processes")
+def test_a_worker_whose_memory_runs_out_says_so_and_carries_out_the_next_request(
+    quick_workers: Path, environment: dict[str, str], scan: Path, tmp_path: Path
+) -> None:
+    import resource
+
+    wide = tmp_path / "wide.nrrd"
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 400 400 400\nencoding: gzip\nendian: little\n"
+    header += "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n"
+    with wide.open("wb") as file:
+        file.write(header.encode())
+        packer, block = zlib.compressobj(1, zlib.DEFLATED, 31), bytes(400 * 400 * 2)
+        for _ in range(400):
+            file.write(packer.compress(block))
+        file.write(packer.flush())
+    with start(environment, command=command(quick_workers, tmp_path)) as worker:
+        worker.run(insert(scan, tmp_path / "before"))
+        pid = worker_pid(worker.log)
+        used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (used + (60 << 20), resource.RLIM_INFINITY))
+        with pytest.raises(TumorSynthError) as large:
+            worker.run(insert(scan, tmp_path / "large", image=str(wide), at=[-200.0, -200.0, 200.0]))
+        with pytest.raises(TumorSynthError) as many:
+            worker.run(insert(scan, tmp_path / "many", candidates=64))
+        worker.run(insert(scan, tmp_path / "after"))
+    assert {large.value.code, many.value.code} == {"device.memory"}, (large.value, many.value, worker.log)
+    assert "smaller grid" in large.value.hint and "fewer candidates (64" in many.value.hint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["after", "before", "wide.nrrd"]
+
+
+@pytest.fixture
+def inbox() -> Iterator[tuple[Inbox, EventWriter, int]]:
+    """An inbox, the writer of its events, and where they come out."""
     reading, writing = os.pipe()
     events = EventWriter(writing)
-    Inbox(events).take(b"{}")
+    with Uploads(1 << 20, print) as uploads:
+        yield Inbox(events, uploads), events, reading
+    for descriptor in (reading, writing):
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def test_events_for_nobody_are_dropped(inbox: tuple[Inbox, EventWriter, int]) -> None:
+    taken, events, reading = inbox
+    taken.take(b"{}")
     assert json.loads(os.read(reading, 1000))["event"] == "failed"
     os.close(reading)
     events.send("ready")
+    events.flush(10.0)
     assert events.gone
-    os.close(writing)
+
+
+def line(**more: Any) -> bytes:
+    values = {"schema": 1, "op": "shape", "shape": {"volume_ml": 2.0}, "bundle": "tiny", **more}
+    return json.dumps({"out": None if more.get("preview") else "nowhere", **values}).encode()
+
+
+def test_of_the_previews_that_wait_only_the_latest_stays_and_it_goes_first(inbox: tuple[Inbox, EventWriter, int]) -> None:
+    taken, events, reading = inbox
+    for name, preview in (("edit", False), ("p1", True), ("later", False), ("p2", True), ("p3", True)):
+        taken.take(line(id=name, preview=preview))
+    events.flush(10.0)
+    told = [json.loads(text) for text in os.read(reading, 10_000).splitlines()]
+    assert [(one["event"], one["id"]) for one in told] == [("cancelled", "p1"), ("cancelled", "p2")]
+    assert [job.request.id for job in (taken.next(), taken.next(), taken.next()) if job is not None] == ["p3", "edit", "later"]
+
+
+def test_a_cancel_is_taken_while_nobody_reads_what_the_worker_says(inbox: tuple[Inbox, EventWriter, int]) -> None:
+    taken, events, reading = inbox
+    taken.take(line(id="waits"))
+    for number in range(300):
+        events.send("log", level="info", message=f"{number} " + "x" * 10_000)
+    taken.take(b'{"schema": 1, "op": "cancel", "id": "waits"}')
+    taken.close()
+    assert taken.next() is None
+
+    def give_up() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        events.wait(0, give_up)
+    buffer, told = LineBuffer(1 << 20), []
+    while not told or told[-1]["event"] == "log":
+        told += [json.loads(text or b"") for text in buffer.feed(os.read(reading, 1 << 16))]
+    assert [one.get("message", "").split(" ")[0] for one in told[:-1]] == [str(number) for number in range(300)]
+    assert told[-1] == {"event": "cancelled", "id": "waits"}

@@ -51,6 +51,7 @@ class AtomicFolder:
         self.overwrite = overwrite
         self.marker = marker
         self._partial: Path | None = None
+        self._abandoned: Path | None = None
         self._made: list[Path] = []
         try:
             self.out = self.out.resolve()
@@ -88,6 +89,11 @@ class AtomicFolder:
         path = self._partial / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+    def sweep_abandoned(self) -> None:
+        """Remove what a thread has still written into the folder after it was given up."""
+        if self._abandoned is not None:
+            shutil.rmtree(self._abandoned, ignore_errors=True)
 
     def commit(self) -> Path:
         """Rename the folder into place and return where it is.
@@ -135,7 +141,7 @@ class AtomicFolder:
     def _discard(self) -> None:
         if self._partial is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
-            self._partial = None
+            self._partial, self._abandoned = None, self._partial
         while self._made:
             try:
                 self._made.pop().rmdir()

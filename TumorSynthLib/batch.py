@@ -1,27 +1,26 @@
-"""Many requests in one process: models are loaded once, finished lines are kept, ``manifest.csv`` tells of every line."""
+"""Many requests, and a folder that tells at any moment what became of them.
 
-import time
+The result folders are the memory: each is whole or absent, so that a batch can be killed at any moment and goes on where it
+stopped. ``manifest.csv`` tells of every line; it is written anew from the folders whenever a batch starts.
+"""
+
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from TumorSynthLib.batch_lines import Line, Row, claim_outputs, read_lines, write_manifest
-from TumorSynthLib.bundle import load_bundle
-from TumorSynthLib.errors import Cancelled, OutputError, TumorSynthError
-from TumorSynthLib.protocol import Request
+from TumorSynthLib.batch_claim import Claim
+from TumorSynthLib.batch_journal import Journal
+from TumorSynthLib.batch_keep import Job, Keeper, installed_bundle, is_finished
+from TumorSynthLib.batch_leftovers import sweep_results
+from TumorSynthLib.batch_lines import Line, claim_outputs, read_lines
+from TumorSynthLib.batch_progress import BatchProgress, Progress
+from TumorSynthLib.batch_runners import InProcess, Outcome, Runner, in_one_line
+from TumorSynthLib.batch_table import Row, Table
+from TumorSynthLib.errors import OutputError
 from TumorSynthLib.result import read_result
-
-Progress = Callable[[str, float], None]
-
-_NOT_COMPARED = ("out", "overwrite", "id")
-
-
-class Runner(Protocol):
-    """What runs requests with models that stay in memory; the pipeline's ``Editor`` is one."""
-
-    def run(self, request: Request, progress: Progress | None = None) -> Path:
-        """Run one request and return its result folder."""
 
 
 @dataclass
@@ -36,140 +35,151 @@ class Summary:
     """Lines whose result was there already."""
     failures: list[dict[str, Any]] = field(default_factory=list)
     """``line`` and ``error`` of every line that failed."""
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    """``line`` and ``warning`` of every line whose earlier result was not simply kept."""
 
 
 def run_batch(
     requests_file: str | Path,
     out_dir: str | Path,
     progress: Progress | None = None,
-    open_runner: Callable[[str, str], Runner] | None = None,
+    runner: Runner | None = None,
+    *,
+    bundle_sha256: Callable[[str], str | None] | None = None,
 ) -> Summary:
     """Run every request of a file, one result folder per line.
 
     A line's ``out`` is relative to ``out_dir`` and must stay inside; without ``out`` it is the line's number, ``00001``.
-    Image and mask paths are taken as they are. A line whose folder holds the result of the same request is kept. A
-    line that fails is reported and the others run. Lines without text are skipped.
+    Image and mask paths are taken as they are. A line whose folder holds the result of the same request, made from the
+    same files with the same bundle, is kept. A line that fails is reported and the others run. A line whose process is
+    lost runs once more. Lines without text are skipped.
 
     Parameters
     ----------
     requests_file : JSON Lines, UTF-8.
-    out_dir : folder of the results and of ``manifest.csv``, which is rewritten after every line that ran (a table of
-        thousands of lines less often, see ``_Table``).
+    out_dir : folder of the results, of ``manifest.csv`` and of what the batch must remember, ``.tumorsynth-batch``.
     progress : called with a text and the fraction of the whole batch.
-    open_runner : makes a runner for a bundle's name and a device; called once for each pair.
+    runner : what carries out the lines; None is this process, one after the other.
+    bundle_sha256 : tells the checksum of a bundle by its name; None is what is installed here.
 
     Raises
     ------
     RequestError : ``batch.file`` when the file cannot be read or holds no line.
-    OutputError : when the manifest cannot be written.
+    OutputError : ``batch.locked`` when another batch is at work in the folder; when the manifest cannot be written.
     Cancelled : when ``progress`` raises it; finished lines stay.
     """
     folder = Path(out_dir).expanduser().resolve()
     lines = read_lines(requests_file)
     claim_outputs(lines, folder)
     _make(folder)
-    summary = Summary(folder / "manifest.csv")
-    table = _Table(summary.manifest, [Row.pending(line, folder) for line in lines])
-    runners = _Runners(open_runner or _open_editor)
-    table.write()
-    try:
-        for number, (line, row) in enumerate(zip(lines, table.rows, strict=True)):
-            if _keep(line, row):
-                summary.kept += 1
-                continue
-            report = None if progress is None else _share(progress, number, len(lines))
-            if _run_line(line, row, runners, report):
-                summary.done += 1
-            else:
-                summary.failures.append({"line": line.number, "error": row.error})
-            table.update()
-    finally:
-        table.write()
-    return summary
+    with Claim(folder) as claim:
+        sweep_results(Path(line.request.out).parent for line in lines if line.request and line.request.out)
+        keeper = Keeper(Journal(claim.state / "files.jsonl"), bundle_sha256 or installed_bundle)
+        batch = _Batch(lines, folder, keeper, BatchProgress(progress, len(lines)))
+        batch.run(runner or InProcess(), claim)
+        return batch.summary
 
 
-class _Table:
-    """The manifest, written after every line unless it is so long that writing would take more than 5 % of the time."""
+class _Batch:
+    """The bookkeeping: which lines are still to be run, and what is told of them."""
 
-    def __init__(self, path: Path, rows: list[Row]) -> None:
-        self.path = path
-        self.rows = rows
-        self._cost = 0.0
-        self._end = 0.0
+    def __init__(self, lines: list[Line], folder: Path, keeper: Keeper, progress: BatchProgress) -> None:
+        self.summary = Summary(folder / "manifest.csv")
+        self._lines = lines
+        self._rows = {line.number: Row.pending(line, folder) for line in lines}
+        self._table = Table(self.summary.manifest, list(self._rows.values()))
+        self._keeper = keeper
+        self._progress = progress
+        self._todo: deque[Job] = deque()
+        self._stamps: dict[int, dict[str, str | None]] = {}
 
-    def update(self) -> None:
-        """Write, unless that was costly and is not long ago."""
-        if self._cost < 0.05 or time.perf_counter() - self._end > 20 * self._cost:
-            self.write()
+    def run(self, runner: Runner, claim: Claim) -> None:
+        """Look what is there, and run the rest."""
+        for line in self._lines:
+            self._look_at(line)
+        self._table.write()
+        self._progress.begin()
+        try:
+            if self._todo:
+                with closing(runner.run(self._take, self._tell, claim)) as outcomes:
+                    for outcome in outcomes:
+                        self._settle(outcome)
+                        self._table.change()
+                        self._table.update()
+        finally:
+            for number in self._stamps:
+                self._rows[number].status = "pending"
+            self.summary.failures.sort(key=lambda failure: int(failure["line"]))
+            self._table.write()
 
-    def write(self) -> None:
-        """Write now."""
-        start = time.perf_counter()
-        write_manifest(self.path, self.rows)
-        self._end = time.perf_counter()
-        self._cost = self._end - start
+    def _look_at(self, line: Line) -> None:
+        """Keep, refuse or queue a line."""
+        self._progress.check()
+        if line.request is None:
+            assert line.error is not None, "a line has a request or an error"
+            return self._fail(line.number, in_one_line(line.error))
+        verdict = self._keeper.judge(line.number, line.request)
+        if verdict.warning:
+            self.summary.warnings.append({"line": line.number, "warning": verdict.warning})
+        if verdict.refused is not None:
+            self._fail(line.number, in_one_line(verdict.refused))
+        elif verdict.result is not None:
+            self._rows[line.number].finish(verdict.result)
+            self.summary.kept += 1
+            self._progress.settled()
+        elif verdict.job is not None:
+            self._todo.append(verdict.job)
 
+    def _take(self) -> Job | None:
+        """The next line to run."""
+        if not self._todo:
+            return None
+        job = self._todo.popleft()
+        self._rows[job.number].status = "running"
+        self._stamps[job.number] = self._keeper.stamps(job.request)
+        self._table.change()
+        return job
 
-class _Runners:
-    """One runner per bundle and device."""
+    def _tell(self, job: Job, stage: str, fraction: float) -> None:
+        self._table.update()
+        self._progress.move(job.number, stage, fraction)
 
-    def __init__(self, open_runner: Callable[[str, str], Runner]) -> None:
-        self._open = open_runner
-        self._known: dict[tuple[str, str], Runner] = {}
+    def _settle(self, outcome: Outcome) -> None:
+        """Take note of the end of a line."""
+        job, error = outcome.job, outcome.error
+        stamps = self._stamps.pop(job.number)
+        if outcome.lost and is_finished(job):
+            error = ""  # it was lost after the result was written
+        elif outcome.lost and job.attempt == 1:
+            self.summary.warnings.append({"line": job.number, "warning": f"runs once more after {error}"})
+            self._rows[job.number].status = "pending"
+            self._progress.drop(job.number)
+            self._todo.appendleft(replace(job, attempt=2))
+            return
+        self._rows[job.number].seconds = round(outcome.seconds, 3)
+        if error:
+            self._fail(job.number, error)
+        else:
+            self._finish(job, stamps, outcome.seconds)
 
-    def get(self, request: Request) -> Runner:
-        key = (request.bundle, request.device)
-        if key not in self._known:
-            self._known[key] = self._open(*key)
-        return self._known[key]
+    def _finish(self, job: Job, stamps: dict[str, str | None], seconds: float) -> None:
+        """Take over the result that a line has written."""
+        assert job.request.out is not None
+        try:
+            result = read_result(job.request.out)
+        except OutputError as error:
+            return self._fail(job.number, in_one_line(error))
+        row = self._rows[job.number]
+        row.finish(result)
+        row.seconds = round(seconds, 3)
+        self._keeper.learn(job.request, result, stamps)
+        self.summary.done += 1
+        self._progress.settled(job.number)
 
-
-def _open_editor(bundle: str, device: str) -> Runner:
-    from TumorSynthLib.pipeline import Editor  # slow to import, and not needed where every line is done or bad
-
-    return Editor(load_bundle(bundle), device)
-
-
-def _run_line(line: Line, row: Row, runners: _Runners, progress: Progress | None) -> bool:
-    """Run one line and fill its row; whether it went well."""
-    start = time.perf_counter()
-    try:
-        request = line.checked()
-        row.finish(read_result(runners.get(request).run(request, progress)))
-    except Cancelled:
-        raise
-    except TumorSynthError as error:
-        row.fail(f"{error.code}: {error}")
-    except Exception as error:  # thousands of scans overnight: as in the worker, the other lines still run
-        row.fail(f"{type(error).__name__}: {error}")
-    row.seconds = round(time.perf_counter() - start, 3)
-    return row.status == "done"
-
-
-def _keep(line: Line, row: Row) -> bool:
-    """Whether the line's folder holds the result of the same request; its row then tells of it."""
-    if line.error is not None or line.request is None or line.request.out is None:
-        return False
-    try:
-        result = read_result(line.request.out)
-    except OutputError:
-        return False
-    then, now = result.get("request"), line.request.to_dict()
-    if not isinstance(then, dict) or _compared(then) != _compared(now):
-        return False
-    row.finish(result)
-    return True
-
-
-def _compared(request: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in request.items() if name not in _NOT_COMPARED}
-
-
-def _share(progress: Progress, number: int, total: int) -> Progress:
-    def report(stage: str, fraction: float) -> None:
-        progress(f"{number + 1}/{total} {stage}", (number + fraction) / total)
-
-    return report
+    def _fail(self, number: int, error: str) -> None:
+        self._rows[number].fail(error)
+        self.summary.failures.append({"line": number, "error": error})
+        self._progress.settled(number)
 
 
 def _make(folder: Path) -> None:

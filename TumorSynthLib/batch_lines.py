@@ -1,18 +1,15 @@
-"""The lines of a batch: read, checked against each other, and told of in ``manifest.csv``."""
+"""The lines of a batch: read, and checked by themselves and against each other."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from TumorSynthLib.atomic import write_text
+from TumorSynthLib.batch_claim import STATE
 from TumorSynthLib.errors import RequestError, TumorSynthError
-from TumorSynthLib.protocol import Request, load_object, parse_request, shape_targets
+from TumorSynthLib.protocol import Request, load_object, parse_request
 
-_COLUMNS = ("line", "id", "op", "image", "out", "status", "error", "seconds")
 _LONGEST = 1000
 
 
@@ -76,77 +73,24 @@ def claim_outputs(lines: Sequence[Line], folder: Path) -> None:
         above |= dict.fromkeys(parents, line.number)
 
 
-@dataclass
-class Row:
-    """One row of the manifest."""
-
-    known: dict[str, Any]
-    """``line``, ``id``, ``op``, ``image`` and ``out``."""
-    asked: Mapping[str, float] = field(default_factory=dict)
-    """Wanted features by PyRadiomics name."""
-    measured: Mapping[str, float] = field(default_factory=dict)
-    """Measured features by PyRadiomics name."""
-    status: str = "pending"
-    """``pending``, ``done`` or ``failed``."""
-    error: str = ""
-    """What went wrong, in one line."""
-    seconds: float | None = None
-    """What the line took."""
-
-    @classmethod
-    def pending(cls, line: Line, folder: Path) -> "Row":
-        """The row of a line that has not run."""
-        source = line.values if line.request is None else line.request.to_dict()
-        known = {"line": line.number} | {name: source.get(name) for name in ("id", "op", "image", "out")}
-        if line.request is None or line.request.out is None:
-            return cls(known)
-        known["out"] = Path(line.request.out).relative_to(folder).as_posix()
-        return cls(known, shape_targets(line.request) | line.request.texture)
-
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Take over a result."""
-        self.status = "done"
-        self.asked = {**self.asked, **(result.get("requested") or {})}
-        self.measured = result.get("measured") or {}
-        self.seconds = round(sum(result.get("timings", {}).values()), 3)
-
-    def fail(self, error: str) -> None:
-        """Take over an error."""
-        self.status, self.error = "failed", " ".join(error.split())
-
-    def cells(self) -> dict[str, Any]:
-        """The row by column name."""
-        own = self.known | {"status": self.status, "error": self.error, "seconds": self.seconds}
-        asked = {f"asked_{name}": value for name, value in self.asked.items()}
-        return own | asked | {f"measured_{name}": value for name, value in self.measured.items()}
-
-
-def write_manifest(path: Path, rows: Sequence[Row]) -> None:
-    """Write the manifest at once; a feature that any line asked for or measured has a column.
-
-    Raises
-    ------
-    OutputError : when it cannot be written.
-    """
-    asked = sorted({f"asked_{name}" for row in rows for name in row.asked})
-    measured = sorted({f"measured_{name}" for row in rows for name in row.measured})
-    text = io.StringIO()
-    table = csv.DictWriter(text, [*_COLUMNS, *asked, *measured], restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows(row.cells() for row in rows)
-    write_text(path, text.getvalue())
-
-
 def _parse(number: int, text: bytes) -> Line:
     line = Line(number)
     try:
         line.values = load_object(text.decode("utf-8"))
-        line.request = parse_request(line.values)
+        line.request = _writing(parse_request(line.values))
     except UnicodeDecodeError as error:
         line.error = RequestError("request.json", f"The line is not UTF-8: {error}.", "Save the file as UTF-8.")
     except TumorSynthError as error:
         line.error = error
     return line
+
+
+def _writing(request: Request) -> Request:
+    """The request, unless it writes nothing that a batch could keep."""
+    if request.preview:
+        message = "Field 'preview' is true, and a preview writes no result."
+        raise RequestError("batch.preview", message, "Remove 'preview', or send the request to a worker.")
+    return request
 
 
 def _inside(out: str, folder: Path) -> Path:
@@ -159,6 +103,8 @@ def _inside(out: str, folder: Path) -> Path:
     if ".." in Path(out).parts or folder not in path.parents:
         message = f"'out' found {out!r}, expected a folder inside {folder}."
         raise RequestError("batch.out", message, "Give a relative path without '..'.")
+    if folder / STATE in (path, *path.parents):
+        raise RequestError("batch.out", f"'out' found {out!r}, which the batch needs itself.", "Give another relative path.")
     return path
 
 

@@ -20,7 +20,10 @@ from TumorSynthLib.configs import Domain, domain_from_dict
 from TumorSynthLib.errors import BundleError
 
 if TYPE_CHECKING:  # reading a card or a domain must not wait for torch
+    import numpy as np
     from torch import Tensor
+
+    from TumorSynthLib.joint import JointModel
 
 SCHEMA = check.SCHEMA
 BUNDLE_FILE = "bundle.json"
@@ -105,6 +108,51 @@ class Bundle:
     def exemplars(self, domain_id: str) -> list[dict[str, float]]:
         """Texture features and volume of real tumors of a domain; may be empty."""
         return list(self._entry(domain_id).get("exemplars") or [])
+
+    def part_exemplars(self, domain_id: str) -> list[dict[str, dict[str, float]]]:
+        """Texture features and volume of the ``core`` and of the ``rest`` of real tumors of a domain; may be empty."""
+        return list(self._entry(domain_id).get("part_exemplars") or [])
+
+    def joint(self, domain_id: str) -> "JointModel | None":
+        """How texture features and volume of a domain's tumors vary together; None where the bundle does not say.
+
+        Like ``statistics``, and the two below, it answers with those of the domain that a domain is trained as.
+        """
+        from TumorSynthLib.joint import JointModel
+
+        if domain_id not in self._joints:
+            entry = self._known_of(domain_id, "joint")
+            self._joints[domain_id] = JointModel.from_dict(entry) if entry else None
+        return self._joints[domain_id]
+
+    def joint_distances(self, domain_id: str) -> "np.ndarray":
+        """Equally spaced quantiles of the distances of real tumors from the joint model; may be empty."""
+        import numpy as np
+
+        return np.array(self._known_of(domain_id, "joint").get("distances", "").split(), dtype=np.float64)
+
+    def agreements(self, domain_id: str) -> "np.ndarray":
+        """Equally spaced quantiles of the agreement of real tumors' masks with their images; may be empty."""
+        import numpy as np
+
+        return np.array(self._known_of(domain_id, "agreement").get("quantiles", "").split(), dtype=np.float64)
+
+    @cached_property
+    def _joints(self) -> "dict[str, JointModel | None]":
+        """Joint models that have been read."""
+        return {}
+
+    def _known_of(self, domain_id: str, name: str) -> dict[str, Any]:
+        """An entry of a domain, or of the domain that it is trained as; empty where there is none."""
+        entry = self._entry(domain_id)
+        if not entry.get(name) and entry.get("trained_as"):
+            return self._known_of(entry["trained_as"], name)
+        return dict(entry.get(name) or {})
+
+    def rim(self, domain_id: str) -> dict[str, Any] | None:
+        """The rims of a domain's real tumors (see ``train.rim_statistics``); None in bundles that do not have them."""
+        entry = self._entry(domain_id).get("rim")
+        return dict(entry) if entry else None
 
     def radiomics(self, domain_id: str) -> dict[str, Any]:
         """The pinned PyRadiomics settings of a domain."""

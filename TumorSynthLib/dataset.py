@@ -16,8 +16,8 @@ from TumorSynthLib.intensity import Intensity
 from TumorSynthLib.resample import resample
 from TumorSynthLib.volume import Geometry, work_grid
 
-TUMOR, PART, HEALTHY = 0, 1, 2
-"""Kinds of region: a whole tumor, a part of one, tissue without tumor."""
+TUMOR, PART, HEALTHY, CORE, REST = 0, 1, 2, 3, 4
+"""Kinds of region: a whole tumor, a part of one, tissue without tumor, a tumor's core, and the rest of that tumor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Region:
     image: int
     """Index of the image."""
     kind: int
-    """TUMOR, PART or HEALTHY."""
+    """TUMOR, PART, HEALTHY, CORE or REST."""
     center: tuple[float, float, float]
     """Center of the working grid, RAS mm."""
     spacing: float

@@ -28,12 +28,8 @@ def choose_domain(
     ------
     RequestError : for an unknown id, and where ``auto`` cannot tell; both list the domains.
     """
-    listing = ", ".join(domain.id for domain in domains)
     if asked != "auto":
-        for domain in domains:
-            if domain.id == asked:
-                return domain, []
-        raise RequestError("request.domain", f"The bundle has no domain {asked!r}.", f"It has: {listing}.")
+        return named_domain(asked, domains), []
     modality = _MODALITIES.get(metadata.get("modality", ""), "")
     if modality == "CT" or (not modality and looks_like_ct(scan.array)):
         wanted = "lung-ct" if lung_share(scan, center_ras) > 0.25 else "soft-tissue-ct"
@@ -51,8 +47,22 @@ def choose_domain(
     raise RequestError(
         "request.domain",
         f"The domain cannot be told from this file (found {found}).",
-        f"Name one of: {', '.join(domain.id for domain in fitting) or listing}.",
+        f"Name one of: {', '.join(domain.id for domain in fitting or domains)}.",
     )
+
+
+def named_domain(name: str, domains: Sequence[Domain]) -> Domain:
+    """The domain of that id.
+
+    Raises
+    ------
+    RequestError : when there is none; the hint lists them.
+    """
+    for domain in domains:
+        if domain.id == name:
+            return domain
+    listing = ", ".join(domain.id for domain in domains)
+    raise RequestError("request.domain", f"The bundle has no domain {name!r}.", f"It has: {listing}.")
 
 
 def tissue(u: np.ndarray, domain: Domain) -> np.ndarray:

@@ -47,6 +47,8 @@ class TextureEdit:
     """Whether asked first-order features are met by a remapping after the network."""
     drawn: Mapping[str, float] = field(default_factory=dict)
     """Features of a typical tumor for what was not asked; they steer the networks but are no target to be judged by."""
+    judged: np.ndarray | None = None
+    """Where the features hold, bool on the scan's grid, where that is less than ``mask``: the rest around a core to come."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,7 @@ class EditRegion:
     x: np.ndarray
     u: np.ndarray
     mask: np.ndarray
+    judged: np.ndarray
     weights: np.ndarray
 
 
@@ -132,10 +135,16 @@ def edit_texture(
             u = resample(u, grid, region.geometry, smooth=False)
         else:
             weight = model.removal_weights[scene.domain.id]
-            u = continued(region, weight * resample(u - start, grid, region.geometry, smooth=False))
-        found.append(finish(scene, edit, region, u, seed, model.scales[scene.domain.id]))
-        progress("compositing", (number + 1) / len(predictions))
+            change = weight * resample(u - start, grid, region.geometry, smooth=False)
+            u = continued(region, change, lambda: progress("sampling", 1.0))
+        report = _share(progress, number, len(predictions))
+        found.append(finish(scene, edit, region, u, seed, model.scales[scene.domain.id], report))
     return sorted(found, key=lambda candidate: candidate.distance)
+
+
+def _share(progress: Callable[[str, float], None], number: int, count: int) -> Callable[[float], None]:
+    """Progress of compositing one of several candidates."""
+    return lambda share: progress("compositing", (number + share) / count)
 
 
 def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
@@ -143,13 +152,14 @@ def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
     scan = scene.scan
     box = mask_box(edit.mask).expanded(SURROUNDINGS_MM / scan.geometry.spacing, scan.array.shape)
     geometry, x, mask = scan.geometry.cropped(box), scan.array[box.slices], edit.mask[box.slices]
+    judged = mask if edit.judged is None else edit.judged[box.slices]
     u = scene.intensity.normalize(x)
     if edit.features is not None:
-        return EditRegion(box, geometry, x, u, mask, soft_border(mask, geometry.spacing))
+        return EditRegion(box, geometry, x, u, mask, judged, soft_border(mask, geometry.spacing))
     # Healthy tissue continues its surroundings, so there is nothing to feather. But where a removed tumor's border has blurred
     # into them, one more voxel goes with it.
     written = ndimage.binary_dilation(mask, _CROSS) if border_is_blurred(u, mask) else mask
-    return EditRegion(box, geometry, x, u, mask, written.astype(np.float32))
+    return EditRegion(box, geometry, x, u, mask, judged, written.astype(np.float32))
 
 
 def border_is_blurred(u: np.ndarray, mask: np.ndarray) -> bool:
@@ -170,7 +180,7 @@ def border_is_blurred(u: np.ndarray, mask: np.ndarray) -> bool:
     return abs(contrast) > BLUR_CONTRAST * float(third.std()) and (near - far) / contrast > BLUR_SHARE
 
 
-def continued(region: EditRegion, change: np.ndarray) -> np.ndarray:
+def continued(region: EditRegion, change: np.ndarray, alive: Callable[[], None] | None = None) -> np.ndarray:
     """Healthy tissue on the scan's grid: the membrane through the surroundings, plus the network's change to it.
 
     The working grid is coarser than the scan and hides a wider region. The membrane on the scan's own grid keeps what the scan
@@ -181,19 +191,26 @@ def continued(region: EditRegion, change: np.ndarray) -> np.ndarray:
     region : the edit.
     change : prediction minus harmonic fill of the working grid, in domain values on the region's grid, weighted by how far
         held-out patients showed it can be trusted.
+    alive : called on the way; may raise to cancel.
     """
     written = region.weights > 0
     box = mask_box(written).expanded(np.full(3, 2), written.shape).slices
     i, j, k = region.geometry.spacing
     inside = written[box]
-    membrane, rim = (harmonic_fill_exact(values[box], inside, (i, j, k)) for values in (region.u, change))
+    membrane, rim = (harmonic_fill_exact(values[box], inside, (i, j, k), alive) for values in (region.u, change))
     result = region.u.copy()
     result[box] = np.where(inside, membrane + change[box] - rim, region.u[box])
     return result
 
 
 def finish(
-    scene: Scene, edit: TextureEdit, region: EditRegion, u: np.ndarray, seed: int, scales: Mapping[str, FeatureScale]
+    scene: Scene,
+    edit: TextureEdit,
+    region: EditRegion,
+    u: np.ndarray,
+    seed: int,
+    scales: Mapping[str, FeatureScale],
+    progress: Callable[[float], None] | None = None,
 ) -> Candidate:
     """From a smooth prediction on the scan's grid (domain values) to a finished candidate."""
     asked = dict(edit.features or {})
@@ -201,15 +218,20 @@ def finish(
     noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
     limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
     best: Candidate | None = None
-    for level in _noise_levels(edit, asked):
-        made = u if noise is None else noise.added(_leveled(u, region.mask, targets, level * noise.model.sd), level)
-        matched = match_first_order(made, region.mask, targets, region.u, region.weights)
+    levels = _noise_levels(edit, asked)
+    for number, level in enumerate(levels):
+        if progress is not None:
+            progress(number / len(levels))
+        made = u if noise is None else noise.added(_leveled(u, region.judged, targets, level * noise.model.sd), level)
+        matched = match_first_order(made, region.judged, targets, region.u, region.weights)
         values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
         distance = _distance(scene, region, values, asked, scales)
         if best is None or distance < best.distance:
             # A drawn feature that could not be met is nobody's loss.
             best = Candidate(values, region.box, seed, distance, matched.warnings if asked else [])
     assert best is not None
+    if progress is not None:
+        progress(1.0)
     return best
 
 
@@ -283,6 +305,7 @@ def _distance(
     names = [name for name in asked if name in scales]
     if not names:
         return 0.0
-    measured = measure_texture(scene.intensity.normalize(values), region.mask, region.geometry, scene.domain.radiomics, names)
+    u = scene.intensity.normalize(values)
+    measured = measure_texture(u, region.judged, region.geometry, scene.domain.radiomics, names)
     errors = [scales[name].score(measured[name]) - scales[name].score(asked[name]) for name in names]
     return float(np.sqrt(np.mean(np.square(errors))))

@@ -1,6 +1,6 @@
 """A tumor that is already in the scan: its texture, and its mask moved, grown or reshaped."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from scipy import ndimage
@@ -35,7 +35,12 @@ def centroid(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 def reshaped(
-    mask: np.ndarray, scene: Scene, targets: Mapping[str, float], generator: ShapeGenerator, seed: int
+    mask: np.ndarray,
+    scene: Scene,
+    targets: Mapping[str, float],
+    generator: ShapeGenerator,
+    seed: int,
+    alive: Callable[[], None] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """A tumor of another form at the same place and along the same axes.
 
@@ -58,7 +63,7 @@ def reshaped(
     directions = geometry.affine[:3, :3] / geometry.spacing
     rotation = directions @ frame_of(mask[box.slices], geometry.spacing).rotation
     result = solve_shape(
-        generator, complete, geometry, centroid(mask, geometry), scene.domain.organ, seed, scene.allowed, rotation
+        generator, complete, geometry, centroid(mask, geometry), scene.domain.organ, seed, scene.allowed, rotation, alive=alive
     )
     return result.mask, result.warnings
 

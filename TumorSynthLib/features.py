@@ -10,7 +10,7 @@ Source: van Griethuysen et al., Computational Radiomics System to Decode the Rad
 import difflib
 import logging
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,7 @@ def measure_texture(
     geometry: Geometry,
     settings: Mapping[str, Any],
     names: Iterable[str] | None = None,
+    alive: Callable[[], None] | None = None,
 ) -> dict[str, float]:
     """First-order and texture features of the voxels inside a mask.
 
@@ -117,6 +118,7 @@ def measure_texture(
     geometry : grid of both. Only its spacing matters.
     settings : PyRadiomics settings, ``Domain.radiomics`` (``binWidth`` in units of ``u``, or ``binCount``).
     names : features to measure; all 93 when None. Only the classes and features named are computed.
+    alive : called before each class of features; may raise to cancel.
 
     Returns
     -------
@@ -139,6 +141,8 @@ def measure_texture(
     image, label = _sitk_image(region, geometry), _sitk_image(inside.astype(np.uint8), geometry)
     measured: dict[str, float] = {}
     for class_name in dict.fromkeys(map(feature_class, wanted)):
+        if alive is not None:
+            alive()
         of_class = [name for name in wanted if feature_class(name) == class_name]
         measured |= _execute(class_name, of_class, image, label, {**settings, "label": 1})
     return _defined(measured, wanted, () if names is None else wanted)

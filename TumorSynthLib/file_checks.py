@@ -4,6 +4,7 @@ SimpleITK reads truncated NIfTI files and damaged gzip streams without complaint
 size of zero. So the header is read here as well, and the bytes are counted before SimpleITK sees the file.
 """
 
+import contextlib
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +13,17 @@ from typing import BinaryIO
 import numpy as np
 
 from TumorSynthLib.errors import ImageError
+from TumorSynthLib.image_errors import broken, check_size, not_finite
+from TumorSynthLib.meta_header import parse_meta
 from TumorSynthLib.nifti_header import HEADER_BYTES, parse_nifti
-from TumorSynthLib.text_headers import Payload, broken, parse_meta, parse_nrrd
+from TumorSynthLib.nrrd_header import parse_nrrd
+from TumorSynthLib.text_headers import Payload
 
 _CHUNK = 1 << 14
+_DEFLATED = 1033
+"""Most bytes that one byte of a gzip or zlib stream can stand for."""
+_EXCESS = 1 << 20
+"""Bytes after the voxels that a compressed stream may hold."""
 _AUTO = 47
 """zlib's window setting that accepts both gzip and zlib streams."""
 
@@ -41,13 +49,37 @@ def check_file(path: Path) -> None:
     Raises
     ------
     ImageError : with code ``image.type``, ``image.header``, ``image.spacing``, ``image.truncated``, ``image.damaged``,
-        ``image.not_finite``, ``image.dimensions``, ``image.shear`` or ``image.unreadable``.
+        ``image.not_finite``, ``image.dimensions``, ``image.shear``, ``image.encoding``, ``image.large`` or
+        ``image.unreadable``.
     """
+    with _readable(path):
+        _check_payload(_payload(path))
+
+
+def check_header(path: Path) -> None:
+    """Refuse a file whose header is broken; its voxels are not looked at.
+
+    Raises
+    ------
+    ImageError : as ``check_file``.
+    """
+    with _readable(path):
+        _payload(path)
+
+
+def _payload(path: Path) -> Payload:
+    """Where the voxels of a file lie, as its header tells."""
     suffix = image_suffix(path)
+    if not path.is_file():
+        raise ImageError("image.type", f"'{path}' is neither a file nor a folder.", "Give an image file.")
+    return _HEADERS[suffix.removesuffix(".gz")](path)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn the errors of the file system into ours."""
     try:
-        payload = _HEADERS[suffix.removesuffix(".gz")](path)
-        if payload is not None:
-            _check_payload(payload)
+        yield
     except OSError as error:
         raise ImageError(
             "image.unreadable", f"'{error.filename or path}' cannot be read: {error.strerror}.", "Check it."
@@ -55,25 +87,36 @@ def check_file(path: Path) -> None:
 
 
 def _truncated(path: Path, found: int, expected: int) -> ImageError:
-    message = f"'{path}' is truncated: it holds {found} bytes of voxels, its header promises {expected}."
+    message = f"'{path}' is truncated: it holds at most {found} bytes of voxels, its header promises {expected}."
     return ImageError("image.truncated", message, "Copy or download the file again.")
 
 
 def _check_payload(payload: Payload) -> None:
     """Count the bytes, check the stream's checksum, look for values that are not finite."""
     expected = payload.skip + payload.size
-    if not payload.compressed and payload.values is None:
-        found = payload.path.stat().st_size - payload.start
-    else:
-        found = 0
-        rest = b""
-        for chunk in _stream(payload):
-            if payload.values is not None:
-                first = max(payload.skip - found, 0)
-                rest = _check_values(payload, rest + chunk[first : max(expected - found, 0)])
-            found += len(chunk)
+    found = (payload.path.stat().st_size - payload.start) * (_DEFLATED if payload.compressed else 1)
     if found < expected:
         raise _truncated(payload.path, max(found - payload.skip, 0), payload.size)
+    check_size(payload.path, expected)
+    if payload.compressed or payload.values is not None:
+        _check_stream(payload, expected)
+
+
+def _check_stream(payload: Payload, expected: int) -> None:
+    """As ``_check_payload``, for data that has to be read."""
+    found = 0
+    rest = b""
+    for chunk in _stream(payload):
+        if payload.values is not None:
+            first = max(payload.skip - found, 0)
+            rest = _check_values(payload, rest + chunk[first : max(expected - found, 0)])
+        found += len(chunk)
+        if found > expected + _EXCESS:
+            break
+    if found < expected:
+        raise _truncated(payload.path, max(found - payload.skip, 0), payload.size)
+    if payload.compressed and found > expected + _EXCESS:
+        raise broken(payload.path, f"it promises {expected} bytes of data, but many more are there")
 
 
 def _check_values(payload: Payload, data: bytes) -> bytes:
@@ -83,12 +126,6 @@ def _check_values(payload: Payload, data: bytes) -> bytes:
     if not np.isfinite(np.frombuffer(data, payload.values, count)).all():
         raise not_finite(payload.path)
     return data[count * payload.values.itemsize :]
-
-
-def not_finite(path: Path) -> ImageError:
-    """The error for an image with NaN or infinity."""
-    hint = "Replace them, for example by the value of air, and export the image again."
-    return ImageError("image.not_finite", f"'{path}' holds values that are NaN or infinite.", hint)
 
 
 def _stream(payload: Payload) -> Iterator[bytes]:
@@ -111,6 +148,7 @@ def _inflate(path: Path, file: BinaryIO) -> Iterator[bytes]:
                 yield member.decompress(data)
                 data = member.unused_data
                 if member.eof:
+                    data = data if len(data) > 1 else data + file.read(_CHUNK)
                     if not data.startswith(b"\x1f\x8b"):
                         return
                     member = zlib.decompressobj(_AUTO)
@@ -138,7 +176,7 @@ def _nifti(path: Path) -> Payload:
     return Payload(path, 0, header.voxel_bytes, zipped, skip=header.offset, values=values)
 
 
-_HEADERS: dict[str, Callable[[Path], Payload | None]] = {
+_HEADERS: dict[str, Callable[[Path], Payload]] = {
     ".nrrd": parse_nrrd,
     ".nii": _nifti,
     ".mha": parse_meta,

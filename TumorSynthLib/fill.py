@@ -6,6 +6,7 @@ border of the grid both let nothing flow out (Neumann).
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import scipy.sparse as sparse
@@ -56,7 +57,10 @@ def harmonic_fill(values: torch.Tensor, mask: torch.Tensor, cycles: int = 2) -> 
 
 
 def harmonic_fill_exact(
-    array: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    array: np.ndarray,
+    mask: np.ndarray,
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    alive: Callable[[], None] | None = None,
 ) -> np.ndarray:
     """The harmonic fill by a sparse solver (conjugate gradients to 1e-8), float64.
 
@@ -65,6 +69,7 @@ def harmonic_fill_exact(
     array : values, shape (i, j, k).
     mask : bool, same shape.
     spacing : voxel edges in mm; enters the Laplacian, so anisotropic grids are right.
+    alive : called in each iteration; may raise to cancel.
 
     Raises
     ------
@@ -79,7 +84,10 @@ def harmonic_fill_exact(
     matrix, right = _laplacian(filled, mask, spacing)
     start = np.full(right.size, filled[~mask].mean())
     inverse_diagonal = sparse.diags(1.0 / matrix.diagonal())
-    solution, status = sparse_linalg.cg(matrix, right, x0=start, rtol=1e-8, maxiter=20000, M=inverse_diagonal)
+    check = None if alive is None else lambda _: alive()
+    solution, status = sparse_linalg.cg(
+        matrix, right, x0=start, rtol=1e-8, maxiter=20000, M=inverse_diagonal, callback=check
+    )
     assert status == 0
     filled[mask] = solution
     return filled

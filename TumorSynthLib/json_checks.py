@@ -11,25 +11,40 @@ from typing import Any
 from TumorSynthLib.errors import RequestError
 
 Point = tuple[float, float, float]
+_LARGEST_WHOLE = 2**63 - 1
+"""Largest number that other programs can be expected to read exactly."""
+_LONGEST_NAME = 100
+"""Letters of an unknown name that are compared with the known ones."""
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it, cut to a readable length.
+
+    >>> shown("scan.nrrd"), len(shown("a" * 10_000)), shown(10**10_000)
+    ("'scan.nrrd'", 60, 'a long int')
+    """
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of more digits than Python writes
+        return f"a long {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def type_error(name: str, value: Any, expected: str) -> RequestError:
     """The error for a value of the wrong type."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else shown[:57] + "..."
-    return RequestError("request.type", f"Field '{name}' is {shown} ({type(value).__name__}).", f"Give {expected}.")
+    return RequestError("request.type", f"Field '{name}' is {shown(value)} ({type(value).__name__}).", f"Give {expected}.")
 
 
 def range_error(name: str, value: Any, expected: str) -> RequestError:
     """The error for a value out of range."""
-    return RequestError("request.range", f"Field '{name}' is {value}, which is out of range.", f"Give {expected}.")
+    return RequestError("request.range", f"Field '{name}' is {shown(value)}, which is out of range.", f"Give {expected}.")
 
 
 def did_you_mean(found: str, known: Iterable[str]) -> str:
     """A hint with the closest known names, or with all of them where none is close and they are few."""
     names = list(known)
     by_lower = {name.lower(): name for name in names}
-    wanted = found.lower().removeprefix("original_")
+    wanted = found[:_LONGEST_NAME].lower().removeprefix("original_")
     close = [by_lower[lower] for lower in get_close_matches(wanted, list(by_lower), n=3, cutoff=0.6)]
     if close:
         return f"Did you mean {' or '.join(repr(name) for name in close)}?"
@@ -63,12 +78,12 @@ def _interval(low: float, high: float, open_low: bool) -> str:
     return f"a number {start} and at most {high:g}" if math.isfinite(low) else f"a number of at most {high:g}"
 
 
-def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """A whole number in ``[low, high]``; neither booleans nor 1.0 are accepted."""
+def integer(name: str, value: Any, low: int = -_LARGEST_WHOLE - 1, high: int = _LARGEST_WHOLE) -> int:
+    """A whole number in ``[low, high]``, by default of 64 bits; neither booleans nor 1.0 are accepted."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise type_error(name, value, "a whole number without a decimal point")
-    if value < low or (high is not None and value > high):
-        raise range_error(name, value, f"a whole number from {low}" + (f" to {high}" if high is not None else ""))
+    if value < low or value > high:
+        raise range_error(name, value, f"a whole number from {low} to {high}")
     return value
 
 
@@ -94,7 +109,7 @@ def plain_name(name: str, value: Any) -> str:
     """A name without path parts, such as that of a bundle."""
     word = text(name, value)
     if "/" in word or "\\" in word or ".." in word or word.startswith(".") or ":" in word:
-        message = f"Field '{name}' is {word!r}, which has path parts."
+        message = f"Field '{name}' is {shown(word)}, which has path parts."
         raise RequestError(f"request.{name}", message, "Give a plain name, for example 'base'.")
     return word
 
@@ -104,7 +119,7 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     word = text(name, value)
     if word not in allowed:
         hint = did_you_mean(word, allowed)
-        raise RequestError(f"request.{name}", f"Field '{name}' is {word!r}, expected one of {', '.join(allowed)}.", hint)
+        raise RequestError(f"request.{name}", f"Field '{name}' is {shown(word)}, expected one of {', '.join(allowed)}.", hint)
     return word
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from TumorSynthLib.errors import ImageError
+from TumorSynthLib.image_errors import bad_spacing, sheared
 
 HEADER_BYTES = 348
 _HINT = "Export the image again, as NIfTI-1 or NRRD."
@@ -76,8 +77,7 @@ def _check_orientation(data: bytes, order: str, path: Path) -> None:
     """Positive voxel sizes; finite numbers; an affine in the header has these voxel sizes and right angles."""
     pixdim = np.array(struct.unpack_from(f"{order}4f", data, 76))[1:]
     if not (np.isfinite(pixdim).all() and (pixdim > 0).all()):
-        message = f"The voxel size of '{path}' is {pixdim.tolist()}, expected three positive numbers."
-        raise ImageError("image.spacing", message, "Export the image again with its voxel size in mm.")
+        raise bad_spacing(path, str(pixdim.tolist()))
     qform_code, sform_code = struct.unpack_from(f"{order}2h", data, 252)
     quaternion = np.array(struct.unpack_from(f"{order}6f", data, 256))
     rows = np.array(struct.unpack_from(f"{order}12f", data, 280)).reshape(3, 4)
@@ -101,11 +101,3 @@ def shear(matrix: np.ndarray) -> float:
     """Largest cosine between two columns of a 3x3 matrix; 0 for right angles."""
     unit = matrix / np.linalg.norm(matrix, axis=0)
     return float(np.abs(unit.T @ unit - np.eye(3)).max())
-
-
-def sheared(path: Path) -> ImageError:
-    """The error for a grid without right angles."""
-    message = f"The axes of '{path}' are not at right angles (sheared, or a tilted gantry)."
-    return ImageError(
-        "image.shear", message, "Resample it to a rectangular grid, for example by Slicer's 'Resample Scalar Volume'."
-    )

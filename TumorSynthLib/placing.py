@@ -1,6 +1,6 @@
 """Where a new tumor goes and what form it takes: from a request to a mask."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,27 +24,28 @@ def shape_model(bundle: Bundle) -> ShapeGenerator:
     return ShapeGenerator(from_dict(ShapeConfig, bundle.network("shape")), bundle.weights("shape"), bundle.shape_statistics)
 
 
-def place_in_scan(request: Request, scene: Scene, generator: ShapeGenerator) -> tuple[np.ndarray, list[str]]:
+def place_in_scan(
+    request: Request, scene: Scene, generator: ShapeGenerator, alive: Callable[[], None] | None = None
+) -> tuple[np.ndarray, list[str]]:
     """A new tumor's mask on the scan's grid, and what could not be met.
 
     The tumor's centroid is ``at``, or the middle of the box, or the centroid of the painted mask, whose volume it then takes
-    unless told otherwise. It stays inside the region and the box.
+    unless told otherwise. It stays inside the region and the box. ``alive`` is called on the way and may raise to cancel.
 
     Raises
     ------
     TumorSynthError : when it does not fit.
     """
-    targets = shape_targets(request)
-    if "shape_VoxelVolume" not in targets and (default := _default_volume(request, scene, targets)) is not None:
-        targets["shape_VoxelVolume"] = default
+    painted = None if scene.painted is None else Volume(scene.painted, scene.scan.geometry)
     result = solve_shape(
         generator,
-        targets,
+        placed_targets(request, painted),
         scene.scan.geometry,
-        _center(request, scene),
+        place_of(request, scene.scan.geometry, painted),
         scene.domain.organ,
         request.seed,
         scene.allowed,
+        alive=alive,
     )
     return result.mask, [*result.warnings, *air_warning(scene, result.mask)]
 
@@ -75,21 +76,32 @@ def air_warning(scene: Scene, mask: np.ndarray) -> list[str]:
     return [f"{share:.0%} of the tumor lies in air or background."] if share > AIR_SHARE else []
 
 
-def _center(request: Request, scene: Scene) -> np.ndarray:
+def place_of(request: Request, geometry: Geometry, painted: Volume | None) -> np.ndarray:
+    """Where the centroid of a new tumor shall be, RAS mm, shape (3,).
+
+    Parameters
+    ----------
+    request : whose place it is; without one it is the middle of the scan.
+    geometry : the scan's grid.
+    painted : the request's mask, if it names one.
+    """
     if request.at is not None:
         return np.array(request.at)
     if request.box is not None:
         return np.array(request.box).mean(axis=0)
-    assert scene.painted is not None
-    return centroid(scene.painted, scene.scan.geometry)
+    if painted is not None:
+        return centroid(painted.array, painted.geometry)
+    return geometry.to_ras((np.array(geometry.shape) - 1) / 2)
 
 
-def _default_volume(request: Request, scene: Scene, targets: Mapping[str, float]) -> float | None:
-    """Volume in mm^3 where the request implies one: that of the painted mask, or a share of the box."""
+def placed_targets(request: Request, painted: Volume | None) -> dict[str, float]:
+    """Wanted shape features of a new tumor, with the volume (mm^3) that its place implies where no size is asked for: that of
+    the painted mask, or a share of the box."""
+    targets = shape_targets(request)
     if any(name.endswith(("Volume", "AxisLength", "Diameter", "SurfaceArea")) for name in targets):
-        return None
-    if scene.painted is not None:
-        return float(scene.painted.sum() * scene.scan.geometry.voxel_volume_mm3)
-    if request.box is not None:
-        return float(BOX_SHARE * np.prod(np.abs(np.diff(np.array(request.box), axis=0))))
-    return None
+        return targets
+    if painted is not None:
+        targets["shape_VoxelVolume"] = float(painted.array.sum() * painted.geometry.voxel_volume_mm3)
+    elif request.box is not None:
+        targets["shape_VoxelVolume"] = float(BOX_SHARE * np.prod(np.abs(np.diff(np.array(request.box), axis=0))))
+    return targets

@@ -20,6 +20,7 @@ _FOOTER = 30
 _SMALLEST_VIEW_MM = 60.0
 _NEW = (255, 205, 60)
 _OLD = (90, 190, 255)
+_CORE = (255, 120, 200)
 _TEXT = (235, 235, 235)
 _MARK = "SYNTHETIC - not for clinical use"
 
@@ -54,6 +55,7 @@ def write_preview(
     window: tuple[float, float],
     title: str,
     center_ras: np.ndarray,
+    core: np.ndarray | None = None,
 ) -> None:
     """Write a PNG with rows before, after, and after with the outlines, and columns axial, coronal, sagittal.
 
@@ -65,6 +67,7 @@ def write_preview(
     window : lowest and highest stored value, shown black and white.
     title : line above the picture.
     center_ras : point in RAS mm through which the planes run.
+    core : bool on that grid, the core of the tumor; None or empty: no outline.
     """
     view = view_size(before.geometry, mask_before, mask_after)
     rows = (("before", before, False), ("after", after, False), ("after, outlined", after, True))
@@ -78,10 +81,11 @@ def write_preview(
             if outlined:
                 _draw_outline(pixels, before.geometry, mask_before, plane, center_ras, view, _OLD)
                 _draw_outline(pixels, before.geometry, mask_after, plane, center_ras, view, _NEW)
+                _draw_outline(pixels, before.geometry, core, plane, center_ras, view, _CORE)
             tile = Image.fromarray(pixels)
             _annotate(tile, plane, label, view, row > 0)
             picture.paste(tile, (_GAP + column * (_TILE + _GAP), _HEADER + row * (_TILE + _GAP)))
-    _write_footer(draw, picture.height - _FOOTER + 4, width, mask_before, mask_after, window)
+    _write_footer(draw, picture.height - _FOOTER + 4, width, mask_before, mask_after, core, window)
     picture.save(path, format="PNG", compress_level=2)
 
 
@@ -167,11 +171,13 @@ def _write_footer(
     width: int,
     mask_before: np.ndarray | None,
     mask_after: np.ndarray | None,
+    core: np.ndarray | None,
     window: tuple[float, float],
 ) -> None:
     """Legend on the left, mark in the middle, window on the right."""
     x = float(_GAP)
-    for mask, color, text in ((mask_after, _NEW, "new outline"), (mask_before, _OLD, "previous outline")):
+    lines = ((mask_after, _NEW, "new outline"), (core, _CORE, "its core"), (mask_before, _OLD, "previous outline"))
+    for mask, color, text in lines:
         if mask is not None and mask.any():
             draw.text((x, y), text, fill=color, font=_font(13))
             x += draw.textlength(text, font=_font(13)) + 16

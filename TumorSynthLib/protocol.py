@@ -25,7 +25,11 @@ __all__ = [
     "SHAPE_FEATURES",
     "TEXTURE_FEATURES",
     "Request",
+    "check_fields",
     "event",
+    "lesion_names",
+    "lesion_requests",
+    "line_id",
     "load_object",
     "parse_cancel",
     "parse_line",
@@ -33,7 +37,7 @@ __all__ = [
     "shape_targets",
 ]
 
-EVENTS = ("ready", "progress", "log", "preview", "done", "failed", "cancelled")
+EVENTS = ("ready", "progress", "log", "preview", "have", "received", "file", "done", "failed", "cancelled")
 
 _REQUIRED = {
     "insert": ("image",),
@@ -42,15 +46,25 @@ _REQUIRED = {
     "move": ("image", "mask", "to"),
     "grow": ("image", "mask", "volumes_ml"),
     "shape": (),
+    "lesions": ("image", "lesions"),
 }
 _FORBIDDEN = {
-    "insert": ("to", "volumes_ml"),
-    "edit": ("at", "box", "to", "volumes_ml"),
-    "remove": ("at", "box", "to", "volumes_ml", "shape", "texture", "like"),
-    "move": ("at", "box", "volumes_ml", "shape", "texture", "like"),
-    "grow": ("at", "box", "to"),
-    "shape": ("mask", "to", "volumes_ml", "texture"),
+    "insert": ("to", "volumes_ml", "lesions"),
+    "edit": ("at", "box", "to", "volumes_ml", "lesions"),
+    "remove": ("at", "box", "to", "volumes_ml", "shape", "texture", "like", "lesions", "preview", "rim"),
+    "move": ("at", "box", "volumes_ml", "shape", "texture", "like", "lesions"),
+    "grow": ("at", "box", "to", "lesions", "preview"),
+    "shape": ("mask", "to", "volumes_ml", "texture", "labels", "lesions", "mass_effect", "rim"),
+    "lesions": ("at", "mask", "box", "to", "volumes_ml", "shape", "texture", "like", "core", "preview"),
 }
+_OF_A_LESION = ("insert", "edit", "remove", "move")
+"""Operations that may follow one another on one scan."""
+_INHERITED = ("bundle", "domain", "method", "steps", "guidance", "candidates", "device", "noise", "mass_effect")
+"""Fields that the edits of ``lesions`` take from the request, unless they have their own."""
+_NOT_BY_REMOVAL = ("rim", "region", "region_label")
+"""Those that only tumors take."""
+_OF_THE_WHOLE = ("schema", "image", "bundle", "device", "labels", "lesions", "preview", "format", "overwrite", "out", "id")
+"""Fields that only the request itself can have."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +93,17 @@ class Request:
     """New centroid of a moved tumor."""
     region: str | None = None
     """Mask that the tumor must stay inside of, for example the organ."""
+    region_label: int = 1
+    """Value of the organ in ``region``."""
     volumes_ml: tuple[float, ...] = ()
     """Volumes of the time points of ``grow``."""
     shape: dict[str, float] = field(default_factory=dict)
     """Wanted shape features, by short name or PyRadiomics name."""
     texture: dict[str, float] = field(default_factory=dict)
     """Wanted texture features by PyRadiomics name, on domain values."""
+    core: dict[str, Any] | None = None
+    """An inner sub-region (necrosis, or the core inside its rim): any of ``label`` in ``mask``, ``share`` of the whole volume,
+    ``shape`` and ``texture``. The tumor is then both together, and ``texture`` is that of the rest."""
     like: dict[str, Any] | None = None
     """Another tumor (``image``, ``mask``, ``label``) whose features are wanted."""
     method: str = "bridge"
@@ -105,6 +124,12 @@ class Request:
     """Displacement of the surroundings, 0 none to 1 full."""
     rim: float = 0.0
     """Strength of a peritumoral rim, 0 to 1."""
+    labels: str | None = None
+    """A label map that the mass effect moves along with the tissue; it is written beside the image."""
+    lesions: tuple[dict[str, Any], ...] = ()
+    """The edits of ``lesions``, carried out one on the other: fields of a request, and a ``name``."""
+    preview: bool = False
+    """Whether only the mask is wanted, at once; nothing is then written."""
     format: str = "nrrd"
     """Format of the result image, one of ``FORMATS``."""
     overwrite: bool = False
@@ -158,13 +183,12 @@ def parse_request(values: Mapping[str, Any]) -> Request:
     ------
     RequestError : with a code that starts with ``request.``; see the module's first lines.
     """
-    if not isinstance(values, Mapping):
-        raise check.type_error("request", values, "an object with the fields of a request")
     _check_schema(values)
     names = [item.name for item in fields(Request)]
     for name in values:
         if name not in names:
-            raise RequestError("request.unknown_field", f"Field {name!r} is unknown.", check.did_you_mean(str(name), names))
+            message = f"Field {check.shown(name)} is unknown."
+            raise RequestError("request.unknown_field", message, check.did_you_mean(str(name), names))
     nullable = [item.name for item in fields(Request) if item.default is None]
     given = {name: value for name, value in values.items() if value is not None or name not in nullable}
     request = Request(**{name: PARSERS[name](name, value) for name, value in given.items()})
@@ -174,12 +198,66 @@ def parse_request(values: Mapping[str, Any]) -> Request:
 
 def parse_cancel(values: Mapping[str, Any]) -> str | int | None:
     """The id in ``{"schema": 1, "op": "cancel", "id": ...}``; None means the running request."""
+    check_fields(values, ())
+    return line_id(values)
+
+
+def check_fields(values: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Refuse a line that is no request unless its schema is ours and it has no fields but ``op``, ``id`` and ``known``.
+
+    Raises
+    ------
+    RequestError : with what was found and expected.
+    """
     _check_schema(values)
     for name in values:
-        if name not in ("schema", "op", "id"):
-            message = f"Field {name!r} is unknown in a cancel message."
-            raise RequestError("request.unknown_field", message, "Only 'id' may be given.")
+        if name not in ("schema", "op", "id", *known):
+            message = f"Field {check.shown(name)} is unknown in a line with the op {check.shown(values['op'])}."
+            raise RequestError("request.unknown_field", message, f"It may have: {', '.join(('id', *known))}.")
+
+
+def line_id(values: Mapping[str, Any]) -> str | int | None:
+    """The id of a line, if it has one."""
     return None if values.get("id") is None else PARSERS["id"]("id", values["id"])
+
+
+def lesion_requests(request: Request) -> tuple[Request, ...]:
+    """The edits of a ``lesions`` request as requests of their own.
+
+    Each has the image of the whole and what it does not say itself: bundle, domain, sampling, surroundings and, for new
+    tumors, the region. Seeds count up from that of the request, so that lesions asked for alike do not come out alike.
+
+    Raises
+    ------
+    RequestError : when one of them is wrong; the message says which.
+    """
+    found = []
+    for number, entry in enumerate(request.lesions):
+        try:
+            found.append(_lesion_request(request, number, entry))
+        except RequestError as error:
+            message = f"Lesion {number + 1}: {error.message}"
+            raise RequestError(error.code, message, error.hint) from error
+    return tuple(found)
+
+
+def lesion_names(request: Request) -> tuple[str, ...]:
+    """The name of each edit of a ``lesions`` request."""
+    return tuple(str(entry.get("name") or f"Lesion {number}") for number, entry in enumerate(request.lesions, start=1))
+
+
+def _lesion_request(request: Request, number: int, entry: Mapping[str, Any]) -> Request:
+    own = {name: value for name, value in entry.items() if name != "name"}
+    if entry.get("name") is not None:
+        check.text("name", entry["name"])
+    for name in own:
+        if name in _OF_THE_WHOLE:
+            raise RequestError("request.forbidden", f"A lesion takes no field '{name}'.", f"Give '{name}' once, outside of it.")
+    op = check.choice("op", own.get("op", "insert"), _OF_A_LESION)
+    names = _INHERITED if op == "remove" else (*_INHERITED, *_NOT_BY_REMOVAL)
+    inherited = {name: getattr(request, name) for name in names}
+    seed = (request.seed + number) % 2**63
+    return parse_request({"schema": SCHEMA, "image": request.image, "seed": seed, **inherited, **own, "op": op})
 
 
 def shape_targets(request: Request) -> dict[str, float]:
@@ -199,7 +277,7 @@ def _plain(value: Any) -> Any:
     """Tuples as lists and dictionaries as copies."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return dict(value) if isinstance(value, dict) else value
+    return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _refuse_constant(constant: str) -> NoReturn:
@@ -215,7 +293,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_schema(values: Mapping[str, Any]) -> None:
-    """``schema`` and ``op`` are there, and the schema is ours."""
+    """It is an object, ``schema`` and ``op`` are there, and the schema is ours."""
+    if not isinstance(values, Mapping):
+        raise check.type_error("request", values, "an object with the fields of a request")
     for name in ("schema", "op"):
         if values.get(name) is None:
             hint = f"Add it; schema is {SCHEMA}, op one of {', '.join(OPS)}."
@@ -224,7 +304,7 @@ def _check_schema(values: Mapping[str, Any]) -> None:
     if isinstance(schema, bool) or not isinstance(schema, int):
         raise check.type_error("schema", schema, f"the number {SCHEMA}")
     if schema != SCHEMA:
-        message = f"The request has schema {schema}, expected {SCHEMA}."
+        message = f"The request has schema {check.shown(schema)}, expected {SCHEMA}."
         raise RequestError("request.schema", message, "Update the older of the two programs.")
 
 
@@ -234,14 +314,33 @@ def _check_op(request: Request) -> None:
         if getattr(request, name) in (None, ()):
             raise RequestError("request.missing", f"Operation '{request.op}' needs the field '{name}'.", f"Add '{name}'.")
     for name in _FORBIDDEN[request.op]:
-        if getattr(request, name) not in (None, (), {}):
+        if getattr(request, name) not in (None, (), {}, False):
             raise RequestError("request.forbidden", f"Operation '{request.op}' takes no field '{name}'.", f"Remove '{name}'.")
     if request.op == "shape" and request.region is not None and request.image is None:
         raise RequestError("request.missing", "Field 'region' needs a scan to lie in.", "Add 'image' or remove 'region'.")
     if request.op == "grow" and "shape_VoxelVolume" in shape_targets(request):
         message = "Operation 'grow' takes its volumes from 'volumes_ml', not from 'shape'."
         raise RequestError("request.forbidden", message, "Remove the volume from 'shape'.")
+    if request.core is not None:
+        _check_core(request, request.core)
+    if request.op == "lesions":
+        lesion_requests(request)
     _check_place(request)
+
+
+def _check_core(request: Request, core: Mapping[str, Any]) -> None:
+    """A core's label needs a mask and is not the tumor's own; an operation that keeps a tumor as it is takes no more."""
+    if "label" in core and request.mask is None:
+        raise RequestError("request.core", "Field 'core.label' needs a mask to lie in.", "Add 'mask' or remove 'core.label'.")
+    if core.get("label") == request.label:
+        message = f"Fields 'label' and 'core.label' are both {request.label}."
+        raise RequestError("request.core", message, "Give the core a label of its own.")
+    if request.op in ("remove", "move") and set(core) - {"label"}:
+        message = f"Operation '{request.op}' takes of 'core' the 'label' alone."
+        raise RequestError("request.forbidden", message, "Remove the rest of 'core'.")
+    texture = request.op == "shape" and core.get("texture")
+    if texture:
+        raise RequestError("request.forbidden", "Operation 'shape' takes no 'core.texture'.", "Remove it.")
 
 
 def _check_place(request: Request) -> None:

@@ -9,7 +9,7 @@ from TumorSynthLib.errors import RequestError
 from TumorSynthLib.feature_names import SHAPE_ALIASES, SHAPE_FEATURES, TEXTURE_FEATURES
 
 SCHEMA = 1
-OPS = ("insert", "edit", "remove", "move", "grow", "shape")
+OPS = ("insert", "edit", "remove", "move", "grow", "shape", "lesions")
 METHODS = ("bridge", "diffusion", "flow")
 FORMATS = ("nrrd", "nii.gz")
 
@@ -60,7 +60,7 @@ def _unknown_feature(name: str, key: Any, known: tuple[str, ...]) -> RequestErro
     for other, names in (("shape", (*SHAPE_ALIASES, *SHAPE_FEATURES)), ("texture", TEXTURE_FEATURES)):
         if key in names:
             hint = f"It belongs in the field '{other}'."
-    return RequestError("request.feature", f"Field '{name}' asks for the unknown feature {key!r}.", hint)
+    return RequestError("request.feature", f"Field '{name}' asks for the unknown feature {check.shown(key)}.", hint)
 
 
 def _items(name: str, value: Any) -> list[tuple[str, Any]]:
@@ -77,13 +77,48 @@ def _like(name: str, value: Any) -> dict[str, Any]:
     known = ("image", "mask", "label")
     for key in value:
         if key not in known:
-            message = f"Field '{name}' has the unknown field {key!r}."
+            message = f"Field '{name}' has the unknown field {check.shown(key)}."
             raise RequestError("request.unknown_field", message, check.did_you_mean(str(key), known))
     for key in ("image", "mask"):
         if value.get(key) is None:
             raise RequestError("request.missing", f"Field '{name}' needs '{key}'.", f"Add '{key}' to '{name}'.")
     paths = {key: check.text(f"{name}.{key}", value[key]) for key in ("image", "mask")}
     return {**paths, "label": check.integer(f"{name}.label", value.get("label", 1), 1)}
+
+
+def _core(name: str, value: Any) -> dict[str, Any]:
+    """The inner sub-region: its label in the mask, its share of the whole tumor's volume, its shape and texture."""
+    if not isinstance(value, Mapping):
+        raise check.type_error(name, value, "an object with 'label', 'share', 'shape' or 'texture'")
+    result: dict[str, Any] = {}
+    for key, item in value.items():
+        if key not in _CORE_PARSERS:
+            message = f"Field '{name}' has the unknown field {check.shown(key)}."
+            raise RequestError("request.unknown_field", message, check.did_you_mean(str(key), _CORE_PARSERS))
+        if item is not None:
+            result[key] = _CORE_PARSERS[key](f"{name}.{key}", item)
+    if "share" in result and {"volume_ml", "shape_VoxelVolume"} & set(result.get("shape", ())):
+        message = f"Field '{name}' gives the size of the core twice, by 'share' and by its volume."
+        raise RequestError("request.feature", message, "Give one of them.")
+    return result
+
+
+_CORE_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    "label": lambda name, value: check.integer(name, value, 1),
+    "share": lambda name, value: check.number(name, value, 0.0, 0.95, open_low=True),
+    "shape": _shape,
+    "texture": _texture,
+}
+
+
+def _lesions(name: str, value: Any) -> tuple[dict[str, Any], ...]:
+    """Several edits; ``protocol`` checks each as a request of its own."""
+    if not isinstance(value, (list, tuple)):
+        raise check.type_error(name, value, "a list of objects")
+    for index, item in enumerate(value):
+        if not isinstance(item, Mapping):
+            raise check.type_error(f"{name}[{index}]", item, "an object with the fields of one edit")
+    return tuple(dict(item) for item in value)
 
 
 def _volumes(name: str, value: Any) -> tuple[float, ...]:
@@ -96,14 +131,14 @@ def _volumes(name: str, value: Any) -> tuple[float, ...]:
 def _device(name: str, value: Any) -> str:
     word = check.text(name, value)
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", word):
-        raise RequestError("request.device", f"Field 'device' is {word!r}.", "Give auto, cpu, mps, cuda or cuda:0.")
+        raise RequestError("request.device", f"Field 'device' is {check.shown(word)}.", "Give auto, cpu, mps, cuda or cuda:0.")
     return word
 
 
 def _id(name: str, value: Any) -> str | int:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise check.type_error(name, value, "a text or a whole number")
-    return check.text(name, value) if isinstance(value, str) else value
+    return check.text(name, value) if isinstance(value, str) else check.integer(name, value)
 
 
 PARSERS: dict[str, Callable[[str, Any], Any]] = {
@@ -118,9 +153,11 @@ PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "box": check.box,
     "to": check.point,
     "region": check.text,
+    "region_label": lambda name, value: check.integer(name, value, 1),
     "volumes_ml": _volumes,
     "shape": _shape,
     "texture": _texture,
+    "core": _core,
     "like": _like,
     "method": lambda name, value: check.choice(name, value, METHODS),
     "steps": lambda name, value: check.integer(name, value, 1, 1000),
@@ -131,6 +168,9 @@ PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "noise": check.boolean,
     "mass_effect": lambda name, value: check.number(name, value, 0.0, 1.0),
     "rim": lambda name, value: check.number(name, value, 0.0, 1.0),
+    "labels": check.text,
+    "lesions": _lesions,
+    "preview": check.boolean,
     "format": lambda name, value: check.choice(name, value, FORMATS),
     "overwrite": check.boolean,
     "out": check.text,

@@ -76,6 +76,7 @@ def build_result(
     bundle: Mapping[str, str],
     device: str,
     steps: int,
+    inputs: Mapping[str, str] | None = None,
     source_sha256: str | None = None,
     result_sha256: str | None = None,
 ) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def build_result(
     bundle : ``Bundle.identity``.
     device : where the networks ran.
     steps : sampling steps that were taken.
+    inputs : SHA-256 of every file that the request reads, by the field that names it.
     source_sha256 : of the bytes of the input image; None without one.
     result_sha256 : of the bytes of the written image; None when only a mask was asked for.
     """
@@ -107,6 +109,7 @@ def build_result(
         "device": device,
         "steps": steps,
         "bundle": dict(bundle),
+        "inputs": dict(inputs or {}),
         "source_sha256": source_sha256,
         "result_sha256": result_sha256,
         "versions": dict(versions()),

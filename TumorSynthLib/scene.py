@@ -1,7 +1,7 @@
 """What a request refers to, read and checked before any work: the scan, its domain, the masks, what is asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,25 @@ from TumorSynthLib.domains import choose_domain
 from TumorSynthLib.errors import GeometryError, ImageError, RequestError
 from TumorSynthLib.features import measure_texture
 from TumorSynthLib.intensity import Intensity, fit_intensity
+from TumorSynthLib.json_checks import Point
 from TumorSynthLib.protocol import Request
 from TumorSynthLib.volume import Volume, mask_box
 from TumorSynthLib.volume_io import mask_on_grid, read_mask, read_metadata, read_volume, sha256_file
 
 MIN_SIZE = 8
 """Voxels that a scan must have along each axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A scan as it lies on disk."""
+
+    scan: Volume
+    """The image as stored."""
+    metadata: Mapping[str, str]
+    """What its header says."""
+    sha256: str
+    """Hash of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +44,9 @@ class Scene:
     intensity: Intensity
     """From stored values to domain values and network input."""
     painted: np.ndarray | None
-    """The request's mask on the scan's grid, bool."""
+    """The request's mask on the scan's grid, bool; with a labeled core both together."""
+    core: np.ndarray | None
+    """The labeled core inside it, bool."""
     allowed: np.ndarray | None
     """Where a tumor may be: the request's region or box on the scan's grid, bool."""
     texture: dict[str, float]
@@ -40,24 +55,43 @@ class Scene:
     """Hash of the image file."""
     warnings: list[str]
     """What the user should know."""
+    labels: Volume | None = None
+    """A label map of the scan's surroundings, which moves along with the tissue."""
+    region: np.ndarray | None = None
+    """The organ that holds the tumor, where the request names one, bool."""
+    carried: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Masks of tumors that were made before, which move along as well."""
 
 
-def read_scene(request: Request, bundle: Bundle) -> Scene:
-    """Read everything that a request with an image refers to.
+def read_source(image: str) -> Source:
+    """Read a scan.
+
+    Raises
+    ------
+    ImageError : when it cannot be read, or is too small to hold a tumor.
+    """
+    scan = read_volume(image)
+    if min(scan.array.shape) < MIN_SIZE:
+        raise ImageError("image.small", f"The scan has {scan.array.shape} voxels; {MIN_SIZE} along each axis are needed.")
+    return Source(scan, read_metadata(image), sha256_file(image))
+
+
+def read_scene(request: Request, bundle: Bundle, source: Source) -> Scene:
+    """Read everything else that a request with an image refers to.
 
     Raises
     ------
     TumorSynthError : with what was found, what was expected and what to do.
     """
-    assert request.image is not None
-    scan = read_volume(request.image)
-    if min(scan.array.shape) < MIN_SIZE:
-        raise ImageError("image.small", f"The scan has {scan.array.shape} voxels; {MIN_SIZE} along each axis are needed.")
+    scan = source.scan
     _check_points(request, scan)
-    painted = None if request.mask is None else mask_on_grid(read_mask(request.mask, request.label), scan.geometry)
-    allowed = _allowed(request, scan)
+    painted, core = _painted(request, scan)
+    region = None
+    if request.region is not None:
+        region = mask_on_grid(read_mask(request.region, request.region_label), scan.geometry)
+    allowed = region if request.box is None else _inside_box(request.box, scan, region)
     domain, warnings = choose_domain(
-        request.domain, bundle.domains, scan, read_metadata(request.image), _center(request, scan, painted)
+        request.domain, bundle.domains, scan, source.metadata, _center(request, scan, painted)
     )
     if domain.unit == "SUV" and scan.unit not in ("", "SUV", "GML"):
         raise ImageError(
@@ -68,7 +102,31 @@ def read_scene(request: Request, bundle: Bundle) -> Scene:
     texture = dict(request.texture)
     if request.like is not None:
         texture = {**like_features(request.like, domain), **texture}
-    return Scene(scan, domain, intensity, painted, allowed, texture, sha256_file(request.image), warnings)
+    labels = None if request.labels is None else _labels(request.labels, scan)
+    return Scene(scan, domain, intensity, painted, core, allowed, texture, source.sha256, warnings, labels, region)
+
+
+def _painted(request: Request, scan: Volume) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The request's mask and the labeled core inside it, on the scan's grid."""
+    if request.mask is None:
+        return None, None
+    outer = mask_on_grid(read_mask(request.mask, request.label), scan.geometry)
+    if request.core is None or "label" not in request.core:
+        return outer, None
+    core = mask_on_grid(read_mask(request.mask, request.core["label"]), scan.geometry)
+    return outer | core, core
+
+
+def _labels(path: str, scan: Volume) -> Volume:
+    """A label map, which must lie on the scan's own grid."""
+    labels = read_volume(path)
+    if not labels.geometry.same_grid(scan.geometry):
+        message = f"The label map '{path}' has another grid ({labels.array.shape}) than the scan ({scan.array.shape})."
+        raise GeometryError("labels.grid", message, "Resample it to the scan first.")
+    if labels.array.dtype.kind not in "iu":
+        message = f"The label map '{path}' holds {labels.array.dtype}, expected whole numbers."
+        raise ImageError("labels.type", message, "Save it as a label map.")
+    return labels
 
 
 def _check_points(request: Request, scan: Volume) -> None:
@@ -104,12 +162,9 @@ def _center(request: Request, scan: Volume, painted: np.ndarray | None) -> np.nd
     return scan.geometry.to_ras((np.array(scan.array.shape) - 1) / 2)
 
 
-def _allowed(request: Request, scan: Volume) -> np.ndarray | None:
-    """The request's region and box as one mask on the scan's grid."""
-    allowed = None if request.region is None else mask_on_grid(read_mask(request.region), scan.geometry)
-    if request.box is None:
-        return allowed
-    low, high = np.min(request.box, axis=0), np.max(request.box, axis=0)
+def _inside_box(box: tuple[Point, Point], scan: Volume, region: np.ndarray | None) -> np.ndarray:
+    """A box and a region as one mask on the scan's grid."""
+    low, high = np.min(box, axis=0), np.max(box, axis=0)
     axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in scan.array.shape), indexing="ij", sparse=True)
     inside = np.ones(scan.array.shape, bool)
     for row in range(3):
@@ -120,9 +175,9 @@ def _allowed(request: Request, scan: Volume) -> np.ndarray | None:
         inside &= (place >= low[row]) & (place <= high[row])
     if not inside.any():
         raise GeometryError(
-            "geometry.box", f"The box {request.box} (RAS mm) holds no voxel of the scan.", "Draw it on the scan."
+            "geometry.box", f"The box {box} (RAS mm) holds no voxel of the scan.", "Draw it on the scan."
         )
-    return inside if allowed is None else inside & allowed
+    return inside if region is None else inside & region
 
 
 def like_features(like: Mapping[str, object], domain: Domain) -> dict[str, float]:

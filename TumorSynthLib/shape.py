@@ -129,6 +129,7 @@ def solve_shape(
     inside: np.ndarray | None = None,
     rotation: np.ndarray | None = None,
     preview: bool = False,
+    alive: Callable[[], None] | None = None,
 ) -> ShapeResult:
     """A tumor mask with the features asked for.
 
@@ -147,6 +148,7 @@ def solve_shape(
     inside : boolean, on the grid: where tumor may be.
     rotation : orientation of the principal axes as columns, RAS; drawn from the seed where None.
     preview : fewer rounds and no diameters, for a slider that moves.
+    alive : called on the way; may raise to cancel.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def solve_shape(
     voxel_radii = float(geometry.spacing.max() / np.cbrt(np.prod(plan.semi_axes)))
     irregularity = irregularity_of(canonical, generator.config.half_width, voxel_radii, rng)
     region = _region(geometry, center, rotation * plan.semi_axes, inside, _count(plan.volume, geometry))
-    region, solution = _solved(targets, plan, irregularity, region, center, rotation, preview)
+    region, solution = _solved(targets, plan, irregularity, region, center, rotation, preview, alive)
     mask = np.zeros(geometry.shape, dtype=bool)
     mask[region.box.slices] = solution.mask
     measured = quick_measure(solution.mask, region) if preview else _measured(solution.mask, region.geometry)
@@ -181,6 +183,7 @@ def _solved(
     center: np.ndarray,
     rotation: np.ndarray,
     preview: bool,
+    alive: Callable[[], None] | None,
 ) -> tuple[Region, Solution]:
     """Run the closed loop, once more with other axes or volume where the first result asks for it."""
     bounded = region.allowed is not None and not bool(region.allowed.all())
@@ -191,6 +194,7 @@ def _solved(
         excess=_excess(targets),
         rounds=2 if preview else 4 if plan.axes_fixed else 3,
         searches=4 if preview else 8,
+        alive=alive,
     )
     axes = plan.semi_axes
     solution = solve(irregularity, region, goal, rotation * axes, center)

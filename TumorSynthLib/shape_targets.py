@@ -87,6 +87,33 @@ def plan_shape(targets: Mapping[str, float], statistics: Mapping[str, Any], orga
     return Plan(volume, semi_axes, fixed, diameter if len(rows) > 0 and diameter else None, features)
 
 
+def kept_targets(asked: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+    """Targets for a tumor that is there already: what is not asked for stays as measured.
+
+    That is the volume unless a size is asked for, and sphericity, elongation and flatness unless features are asked for that
+    decide them.
+
+    Parameters
+    ----------
+    asked : any subset of the 14 PyRadiomics shape features, in mm, mm^2 and mm^3.
+    measured : those of the tumor.
+    """
+    complete = dict(asked)
+    if not any(name.endswith(_SIZES) for name in asked):
+        complete["shape_VoxelVolume"] = measured["shape_VoxelVolume"]
+    if not any(name.endswith(_DECIDE_FORM) for name in asked):
+        complete = {name: measured[name] for name in _FORM} | complete
+        # Flatness cannot exceed elongation; the one that was asked for wins.
+        if "shape_Flatness" not in asked:
+            complete["shape_Flatness"] = min(complete["shape_Flatness"], complete["shape_Elongation"])
+        elif "shape_Elongation" not in asked:
+            complete["shape_Elongation"] = max(complete["shape_Flatness"], complete["shape_Elongation"])
+    return complete
+
+
+_SIZES = ("Volume", "AxisLength", "Diameter", "SurfaceArea")
+_DECIDE_FORM = ("AxisLength", "Diameter", "SurfaceArea", "SurfaceVolumeRatio")
+_FORM = ("shape_Sphericity", "shape_Elongation", "shape_Flatness")
 _PROPORTIONS = (*AXES, *DIAMETERS, "shape_Elongation", "shape_Flatness")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.conditioning import feature_scores, filled_region, latent_masks, without_region
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, Domain, from_dict
-from TumorSynthLib.errors import DeviceError
+from TumorSynthLib.memory import is_lack_of_memory, lack_of_memory
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
 from TumorSynthLib.processes.bridge import BrownianBridge
@@ -93,12 +93,10 @@ class TextureModel:
         try:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
                 return self._synthesize(task, sampling, progress)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                "device.memory",
-                f"The {self.device.type} device ran out of memory for {len(sampling.seeds)} candidates.",
-                "Ask for fewer candidates, or use the device cpu.",
-            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_lack_of_memory(error):
+                raise
+            raise lack_of_memory("sampling", self.device.type, len(sampling.seeds)) from error
 
     def _synthesize(self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None) -> np.ndarray:
         v = torch.from_numpy(task.v)[None, None].to(self.device)

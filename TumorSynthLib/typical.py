@@ -45,6 +45,38 @@ def complete_texture(
     return follow({name: float(value) for name, value in exemplars[int(chosen)].items() if name != VOLUME}, asked)
 
 
+def complete_core(
+    rest: Mapping[str, float],
+    core: Mapping[str, float],
+    volumes_mm3: tuple[float, float],
+    pairs: Sequence[Mapping[str, Mapping[str, float]]],
+    scales: Mapping[str, FeatureScale],
+    seed: int,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Texture features of the rest of a tumor and of its core that were not asked for, taken together from one real tumor.
+
+    Parameters
+    ----------
+    rest, core : features the user wants of either; never changed.
+    volumes_mm3 : volumes of the rest and of the core to be.
+    pairs : features of real tumors, ``rest`` and ``core`` of each, with their volumes.
+    scales : normal scores of the domain.
+    seed : decides among the tumors that fit, the better the likelier.
+
+    Returns
+    -------
+    The features drawn of the rest and of the core, without the asked ones; empty where the bundle has no pairs.
+    """
+    if not pairs:
+        return {}, {}
+    sides = ((rest, "rest", volumes_mm3[0]), (core, "core", volumes_mm3[1]))
+    distance = np.array([sum(_distance(asked, volume, pair[name], scales) for asked, name, volume in sides) for pair in pairs])
+    likelihood = np.exp(-0.5 * (distance - distance.min()))
+    chosen = pairs[int(np.random.default_rng((seed, 8)).choice(len(pairs), p=likelihood / likelihood.sum()))]
+    first, second = ({key: float(value) for key, value in chosen[name].items() if key != VOLUME} for name in ("rest", "core"))
+    return follow(first, rest), follow(second, core)
+
+
 def follow(features: Mapping[str, float], asked: Mapping[str, float]) -> dict[str, float]:
     """The features of a tumor that were not asked for, moved along with those that were.
 

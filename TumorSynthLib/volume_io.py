@@ -4,8 +4,9 @@ What is read agrees with SimpleITK in physical space and in pixel type; what Sim
 """
 
 import hashlib
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,14 @@ from scipy import ndimage
 
 from TumorSynthLib.dicom_folder import series_metadata
 from TumorSynthLib.errors import GeometryError, ImageError, OutputError
-from TumorSynthLib.file_checks import not_finite
-from TumorSynthLib.itk_files import itk_errors, read_image, save_image, to_image, to_volume
-from TumorSynthLib.segments import TERMINOLOGY, find_segments, segment_keys
+from TumorSynthLib.image_errors import not_finite
+from TumorSynthLib.itk_files import header_geometry, itk_errors, read_image, save_image, to_image, to_volume
+from TumorSynthLib.segments import COLORS, SegmentStyle, find_segments, segment_keys
 from TumorSynthLib.volume import Box, Geometry, Volume, mask_box
 
 _TIE = 1e-3
 """Voxels by which masks are shifted, so that centers exactly on a face belong to one side only."""
+_LARGEST_VALUE = 1e12
 _SYNTHETIC = {"TumorSynth_Synthetic": "SYNTHETIC"}
 
 
@@ -38,15 +40,37 @@ def read_volume(path: str | Path) -> Volume:
     Raises
     ------
     ImageError : when the file is missing, broken, truncated, damaged, not 3D, sheared, without voxel size, or holds values that
-        are not finite or not one real number per voxel.
+        are not finite, absurdly large or not one real number per voxel.
     """
     path = Path(path)
     metadata = read_metadata(path)
     unit = {"CT": "HU", "PT": metadata.get("units", "")}.get(metadata.get("modality", ""), "")
     volume = to_volume(read_image(path), path, unit)
-    if volume.array.dtype.kind == "f" and not np.isfinite(volume.array).all():
-        raise not_finite(path)
+    _check_values(volume.array, path)
     return volume
+
+
+def _check_values(array: np.ndarray, path: Path) -> None:
+    """Refuse values that are not finite, or larger than single precision can calculate with."""
+    if array.dtype.itemsize < 4 or (array.dtype.itemsize == 4 and array.dtype.kind != "f"):
+        return
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise not_finite(path)
+    if max(-low, high) > _LARGEST_VALUE:
+        message = f"'{path}' holds values from {low:g} to {high:g}, expected at most {_LARGEST_VALUE:g} in size."
+        raise ImageError("image.values", message, "Export the image again; no scanner measures such values.")
+
+
+def read_geometry(path: str | Path) -> Geometry:
+    """The grid of an image as ``read_volume`` gives it, from the header alone: in milliseconds, whatever the image's size.
+
+    Raises
+    ------
+    ImageError : when the file is missing, or its header is broken or tells of an image that cannot be used. What is wrong with
+        the voxels is seen when they are read.
+    """
+    return header_geometry(Path(path))
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -194,21 +218,18 @@ def write_volume(
 
 
 def write_segmentation(
-    mask: Volume,
+    segments: Mapping[str, np.ndarray],
+    geometry: Geometry,
     path: str | Path,
-    name: str = "Tumor",
-    color: Sequence[float] = (0.9, 0.3, 0.3),
-    terminology: str = TERMINOLOGY,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write one segment as 3D Slicer's ``.seg.nrrd``, marked as synthetic; the mask may be empty.
+    """Write segments as 3D Slicer's ``.seg.nrrd``, labeled 1, 2 and so on in their order, marked as synthetic.
 
     Parameters
     ----------
-    mask : boolean volume.
+    segments : bool arrays (i, j, k) by name, each of which may be empty. Where two overlap, the later one has the voxel.
+    geometry : their grid.
     path : ends in .seg.nrrd.
-    name, color : of the segment; red, green, blue from 0 to 1.
-    terminology : a terminology entry in Slicer's syntax.
     metadata : further header keys.
 
     Raises
@@ -218,13 +239,14 @@ def write_segmentation(
     path = Path(path)
     if not path.name.lower().endswith(".seg.nrrd"):
         raise OutputError("output.type", f"'{path}' does not end in .seg.nrrd.", "Rename it.")
-    inside = mask.array.astype(bool, copy=False)
-    box = mask_box(inside) if inside.any() else None
-    labels = np.zeros(inside.shape, dtype=np.uint8, order="F")
-    if box is not None:
-        labels[box.slices] = inside[box.slices]
-    keys = segment_keys(name, color, terminology, None if box is None else (box.start, box.stop))
-    write_volume(Volume(labels, mask.geometry), path, {**keys, **_SYNTHETIC, **(metadata or {})}, compress=True)
+    labels = np.zeros(geometry.shape, dtype=np.uint8 if len(segments) < 256 else np.uint16, order="F")
+    boxes = [mask_box(mask) if mask.any() else None for mask in segments.values()]
+    for number, (mask, box) in enumerate(zip(segments.values(), boxes, strict=True), start=1):
+        if box is not None:
+            labels[box.slices][mask[box.slices]] = number
+    styles = [SegmentStyle(name, COLORS[number % len(COLORS)]) for number, name in enumerate(segments)]
+    keys = segment_keys(styles, [None if box is None else (box.start, box.stop) for box in boxes])
+    write_volume(Volume(labels, geometry), path, {**keys, **_SYNTHETIC, **(metadata or {})}, compress=True)
 
 
 def sha256_file(path: str | Path) -> str:

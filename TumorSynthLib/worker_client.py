@@ -1,6 +1,7 @@
 """A client of the worker (standard library only, so that 3D Slicer can use it).
 
-The worker is a child process: of this Python, of another one, or of ``ssh`` to a computer that sees the same files.
+The worker is a child process: of this Python, of another one, or of ``ssh`` to another computer. Where that does not see the
+same files, ``inline`` sends them along, each once, and fetches the results.
 """
 
 import json
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from TumorSynthLib.errors import Cancelled, RequestError, TumorSynthError
+from TumorSynthLib.inline_courier import Courier
 from TumorSynthLib.protocol import SCHEMA, Request, parse_request
 from TumorSynthLib.worker_process import WorkerError, WorkerProcess, with_library
 
@@ -38,6 +40,7 @@ class WorkerClient:
     command : what starts Python, for example ``["ssh", "gpu-host", "python"]``; None is this Python.
     arguments : of the worker, for example ``["--bundle", "base"]``.
     environment : of the process; None is a copy of this one's.
+    inline : whether the worker does not see this computer's files. They are then sent, and results come back.
     on_event : called with each event, from a thread of the client, also with the ``failed`` of a worker that has died.
     on_log : called with each line of the log, from a thread of the client.
 
@@ -52,6 +55,7 @@ class WorkerClient:
         *,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        inline: bool = False,
         on_event: EventCallback | None = None,
         on_log: Callable[[str], None] | None = None,
     ) -> None:
@@ -66,6 +70,7 @@ class WorkerClient:
         line = [*(command or [sys.executable]), "-u", "-m", "TumorSynthLib.worker", *arguments]
         surroundings = with_library(os.environ if environment is None else environment)
         self._process = WorkerProcess(line, surroundings, self._take, self._end, on_log)
+        self._courier = Courier(self._write, self._deliver) if inline else None
         self._process.listen()
 
     def __enter__(self) -> "WorkerClient":
@@ -115,6 +120,8 @@ class WorkerClient:
 
     def cancel(self, name: str | int | None = None) -> None:
         """Cancel the request of that id, or the running one; ``cancelled`` tells when that is done."""
+        if self._courier is not None and self._courier.cancel(name):
+            return
         with suppress(OSError):
             self._write({"schema": SCHEMA, "op": "cancel", "id": name})
 
@@ -136,6 +143,34 @@ class WorkerClient:
         Cancelled : when the request was cancelled.
         WorkerError : when the worker has ended.
         """
+        return Path(str(self._finished(request, on_event)["result"]))
+
+    def preview(self, request: Request | Mapping[str, Any]) -> Event:
+        """The shape that a request would make, at once; nothing is written.
+
+        Parameters
+        ----------
+        request : with ``preview`` set. A later preview cancels it while it waits.
+
+        Returns
+        -------
+        The ``preview`` event with the mask, and the ``measured`` shape features and ``warnings`` of ``done``.
+
+        Raises
+        ------
+        as ``run``.
+        """
+        shown: Event = {}
+
+        def keep(event: Event) -> None:
+            if event["event"] == "preview":
+                shown.update(event)
+
+        done = self._finished(request, keep)
+        return {**shown, "measured": done.get("measured", {}), "warnings": done.get("warnings", [])}
+
+    def _finished(self, request: Request | Mapping[str, Any], on_event: EventCallback | None) -> Event:
+        """The ``done`` event of a request."""
         events: queue.Queue[Event] = queue.Queue()
         name = self._submit(request, events)
         try:
@@ -143,7 +178,8 @@ class WorkerClient:
         except BaseException:
             self.cancel(name)
             raise
-        return self._outcome(event)
+        self._check_done(event)
+        return event
 
     def events(self, timeout: float | None = None) -> Iterator[Event]:
         """Events of requests that ``send`` made, until the worker ends.
@@ -165,6 +201,8 @@ class WorkerClient:
     def close(self, timeout: float = 5.0) -> None:
         """Let the worker end, and kill what is left of it after ``timeout`` seconds."""
         self._process.close(timeout)
+        if self._courier is not None:
+            self._courier.stop()
 
     def kill(self) -> None:
         """End the worker at once, with everything that it has started."""
@@ -177,13 +215,21 @@ class WorkerClient:
             name = f"request-{self._count}" if checked.id is None else checked.id
             if name in self._pending:
                 raise RequestError("request.id", f"The id {name!r} is in use.", "Give each request an id of its own.")
-            if not self._over:
+            over = self._over
+            if not over:
                 self._pending[name] = events
         try:
-            self._write({**checked.to_dict(), "id": name})
-        except OSError as error:
+            if over:
+                raise BrokenPipeError("the worker has ended")
+            if self._courier is not None:
+                self._courier.submit(checked, name)
+            else:
+                self._write({**checked.to_dict(), "id": name})
+        except (OSError, TumorSynthError) as error:
             with self._lock:
                 self._pending.pop(name, None)
+            if isinstance(error, TumorSynthError):
+                raise
             raise self._process.died("before the request was sent") from error
         return name
 
@@ -201,6 +247,10 @@ class WorkerClient:
 
     def _deliver(self, event: Event) -> None:
         """An event to whom it concerns."""
+        translated = event if self._courier is None else self._courier.translated(event)
+        if translated is None:
+            return
+        event = translated
         name = event.get("id")
         with self._lock:
             route = None if name is None else self._pending.get(name)
@@ -227,10 +277,10 @@ class WorkerClient:
         self._greeted.set()
         self._others.put(None)
 
-    def _outcome(self, event: Event) -> Path:
-        """The result of a request's last event."""
+    def _check_done(self, event: Event) -> None:
+        """Raise unless a request's last event is ``done``."""
         if event["event"] == "done":
-            return Path(str(event["result"]))
+            return
         if event["event"] == "cancelled":
             raise Cancelled
         code, message, hint = (str(event.get(name, "")) for name in ("code", "message", "hint"))

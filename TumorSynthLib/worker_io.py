@@ -1,6 +1,5 @@
 """The worker's two ends: requests come in on one descriptor, events leave on another (standard library only)."""
 
-import json
 import os
 import sys
 import threading
@@ -10,10 +9,13 @@ from typing import Any
 
 from TumorSynthLib.errors import RequestError, TumorSynthError
 from TumorSynthLib.line_buffer import LineBuffer
-from TumorSynthLib.protocol import Request, event, load_object, parse_cancel, parse_request
+from TumorSynthLib.protocol import Request, load_object, parse_cancel, parse_request
+from TumorSynthLib.transfer import parse_have, parse_upload, upload_names
+from TumorSynthLib.worker_events import EventWriter
+from TumorSynthLib.worker_files import Uploads
 
 MAX_LINE = 1 << 20
-"""Longest line that is read, in bytes. A request with every feature has a hundredth of it."""
+"""Longest line that is read, in bytes. A request with every feature has a hundredth of it, a piece of a file a quarter."""
 
 
 def claim_streams() -> tuple[int, int]:
@@ -32,35 +34,6 @@ def claim_streams() -> tuple[int, int]:
     return incoming, outgoing
 
 
-class EventWriter:
-    """Writes events, one line each, from any thread.
-
-    Parameters
-    ----------
-    descriptor : where to.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._lock = threading.Lock()
-        self.gone = False
-        """Whether nobody reads any more; events are then dropped."""
-
-    def send(self, name: str, /, **values: Any) -> None:
-        """Write an event of ``protocol.EVENTS`` with its fields."""
-        rest = json.dumps({**event(name), **values}, allow_nan=False).encode("ascii") + b"\n"
-        with self._lock:
-            try:
-                while rest and not self.gone:
-                    rest = rest[os.write(self._descriptor, rest) :]
-            except OSError:
-                self.gone = True
-
-    def fail(self, name: str | int | None, error: TumorSynthError) -> None:
-        """Write that a request failed, or a line that should have been one."""
-        self.send("failed", id=name, code=error.code, message=error.message, hint=error.hint)
-
-
 @dataclass(eq=False)
 class Job:
     """A request on its way through the worker."""
@@ -77,10 +50,12 @@ class Inbox:
     Parameters
     ----------
     events : told of bad lines, and of jobs that were cancelled while they waited.
+    uploads : where the files that come in lines are kept.
     """
 
-    def __init__(self, events: EventWriter) -> None:
+    def __init__(self, events: EventWriter, uploads: Uploads) -> None:
         self._events = events
+        self._uploads = uploads
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
@@ -97,18 +72,15 @@ class Inbox:
             self.close()
 
     def take(self, line: bytes | None) -> None:
-        """Queue the request of a line, or carry out its cancellation; None is a line that was too long."""
+        """Do what a line says, or tell what is wrong with it; None is a line that was too long."""
         name: str | int | None = None
         try:
             if line is not None and not line.strip():
                 return
             values = load_object(_text(line))
             name = _readable_id(values)
-            if values.get("op") == "cancel":
-                self.cancel(parse_cancel(values))
-            else:
-                self._put(Job(parse_request(values)))
-        except RequestError as error:
+            self._act(values)
+        except TumorSynthError as error:
             self._events.fail(name, error)
 
     def next(self) -> Job | None:
@@ -124,11 +96,10 @@ class Inbox:
     def cancel(self, name: str | int | None) -> None:
         """Cancel the jobs of that id, or with None the one that runs or is about to."""
         with self._changed:
-            there = [*([self._running] if self._running is not None else []), *self._waiting]
+            there = self._jobs()
             found = there[:1] if name is None else [job for job in there if job.request.id == name]
             dropped = self._drop(found)
-        for job in dropped:
-            self._events.send("cancelled", id=job.request.id)
+        self._tell_cancelled(dropped)
         if not found:
             which = "running" if name is None else f"with the id {name!r}"
             self._events.send("log", level="info", message=f"There is no request {which} to cancel.")
@@ -137,15 +108,39 @@ class Inbox:
         """Cancel everything and take nothing more."""
         with self._changed:
             self._closed = True
-            dropped = self._drop([*([self._running] if self._running is not None else []), *self._waiting])
+            dropped = self._drop(self._jobs())
             self._changed.notify()
-        for job in dropped:
-            self._events.send("cancelled", id=job.request.id)
+        self._tell_cancelled(dropped)
+
+    def _act(self, values: dict[str, Any]) -> None:
+        """Queue the request of a line, or do at once what cannot wait."""
+        op = values.get("op")
+        if op == "cancel":
+            self.cancel(parse_cancel(values))
+        elif op == "have":
+            name, names = parse_have(values)
+            self._events.send("have", id=name, names=self._uploads.present(names))
+        elif op == "upload":
+            piece = parse_upload(values)
+            if (size := self._uploads.take(piece, self._names_in_use())) is not None:
+                self._events.send("received", id=piece.id, name=piece.name, bytes=size)
+        else:
+            self._put(Job(parse_request(values)))
 
     def _put(self, job: Job) -> None:
+        """Queue a job. Of the previews only the latest waits, ahead of everything else: a slider must not queue up."""
         with self._changed:
-            self._waiting.append(job)
+            dropped = self._drop([other for other in self._waiting if other.request.preview and job.request.preview])
+            if job.request.preview:
+                self._waiting.appendleft(job)
+            else:
+                self._waiting.append(job)
             self._changed.notify()
+        self._tell_cancelled(dropped)
+
+    def _jobs(self) -> list[Job]:
+        """All jobs, the running one first. Call it with the lock held."""
+        return [*([self._running] if self._running is not None else []), *self._waiting]
 
     def _drop(self, jobs: list[Job]) -> list[Job]:
         """Mark jobs as cancelled; those that waited are taken out and returned. Call it with the lock held."""
@@ -155,11 +150,21 @@ class Inbox:
         self._waiting = deque(job for job in self._waiting if not job.cancelled)
         return dropped
 
+    def _tell_cancelled(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self._events.send("cancelled", id=job.request.id)
+
+    def _names_in_use(self) -> set[str]:
+        """Files that a job still needs."""
+        with self._changed:
+            jobs = self._jobs()
+        return set().union(*(upload_names(job.request.to_dict()) for job in jobs))
+
 
 def _text(line: bytes | None) -> str:
     if line is None:
         message = f"The line is longer than {MAX_LINE} bytes."
-        raise RequestError("request.json", message, "Name files in the request; it holds no volumes itself.")
+        raise RequestError("request.json", message, "Name files in the request, and send them in pieces.")
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -3,24 +3,29 @@
 import gc
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from TumorSynthLib.errors import Cancelled, DeviceError, TumorSynthError
-from TumorSynthLib.mask_code import encode_mask
-from TumorSynthLib.pipeline import SHARES, Editor, check_possible, choose_device
+from TumorSynthLib.device import choose_device
+from TumorSynthLib.errors import Cancelled, TumorSynthError
+from TumorSynthLib.live import LiveShapes
+from TumorSynthLib.mask_code import encode_box, encode_mask
+from TumorSynthLib.memory import is_lack_of_memory, lack_of_memory
+from TumorSynthLib.pipeline import Editor
+from TumorSynthLib.possible import check_possible
 from TumorSynthLib.protocol import SCHEMA, Request
+from TumorSynthLib.stages import SHARES
 from TumorSynthLib.time_left import Pace, TimeLeft
 from TumorSynthLib.volume import Geometry
-from TumorSynthLib.worker_io import EventWriter, Inbox, Job
+from TumorSynthLib.worker_events import EventWriter
+from TumorSynthLib.worker_files import Uploads
+from TumorSynthLib.worker_io import Inbox, Job
+from TumorSynthLib.worker_return import Errand
 
 PROGRESS_SECONDS = 0.1
 """Least time between two progress events."""
-
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 class Worker:
@@ -30,12 +35,15 @@ class Worker:
     ----------
     inbox : where jobs come from.
     events : who is told.
+    uploads : the files that came in lines.
     """
 
-    def __init__(self, inbox: Inbox, events: EventWriter) -> None:
+    def __init__(self, inbox: Inbox, events: EventWriter, uploads: Uploads) -> None:
         self._inbox = inbox
         self._events = events
+        self._uploads = uploads
         self._editors: dict[tuple[str, str], Editor] = {}
+        self._live: dict[str, LiveShapes] = {}
         self._pace = Pace(SHARES)
 
     def load(self, bundle: str, device: str) -> None:
@@ -46,7 +54,7 @@ class Worker:
             _ = editor.texture
             ready |= {"bundle": editor.bundle.identity, "device": editor.device}
         except (TumorSynthError, RuntimeError, MemoryError) as error:  # torch has RuntimeErrors for what a device refuses
-            self._events.send("log", level="warning", message=str(explained(error)))
+            self._events.send("log", level="warning", message=str(explained(error, "loading", device, 1)))
         self._events.send("ready", **ready)
 
     def serve(self) -> None:
@@ -56,24 +64,45 @@ class Worker:
 
     def _carry_out(self, job: Job) -> None:
         """One job, from which the worker always comes back."""
-        name = job.request.id
+        request = job.request
+        left = TimeLeft(self._pace, units(request), time.monotonic(), max(1, len(request.volumes_ml)))
+        report, errand = Report(job, self._events, left), Errand(request, self._uploads)
+        failed = False
         try:
-            self._events.send("done", id=name, result=str(self._run(job)))
+            with errand:
+                done = self._shape(errand.request, report) if request.preview else self._edit(errand, report)
+            self._events.send("done", id=request.id, **done)
         except Cancelled:
-            self._events.send("cancelled", id=name)
+            self._events.send("cancelled", id=request.id)
         except Exception as error:  # whatever it was, the next request may be fine
             if not isinstance(error, TumorSynthError):
-                logging.getLogger(__name__).exception("The request %r failed.", name)
-            self._events.fail(name, explained(error))
+                logging.getLogger(__name__).exception("The request %r failed.", request.id)
+            device = choose_device("auto") if request.device == "auto" else request.device
+            told = explained(error, report.stage, device, request.candidates)
+            self._events.fail(request.id, errand.told(told))
+            failed = True
+        if failed:
+            gc.collect()  # outside of the handler, which holds on to everything that the request had made
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _run(self, job: Job) -> Path:
-        request = job.request
-        left = TimeLeft(self._pace, units(request), time.monotonic(), max(1, len(request.volumes_ml)))
-        report = Report(job, self._events, left)
+    def _edit(self, errand: Errand, report: "Report") -> dict[str, Any]:
+        """Write a result and send it back if that was asked for."""
+        request = errand.request
         check_possible(request)
-        return self._editor(request.bundle, request.device).run(request, report.progress, report.preview)
+        folder = self._editor(request.bundle, request.device).run(request, report.progress, report.preview)
+        return {"result": errand.delivered(folder, self._events, report.check)}
+
+    def _shape(self, request: Request, report: "Report") -> dict[str, Any]:
+        """Tell a mask at once and write nothing."""
+        check_possible(request)
+        report.check()
+        if request.bundle not in self._live:
+            models = self._editor(request.bundle, "auto")
+            self._live[request.bundle] = LiveShapes(models.bundle, models.shapes)
+        shape = self._live[request.bundle].shape(request, report.check)
+        self._events.send("preview", id=request.id, kind="mask", **encode_box(shape.mask))
+        return {"result": None, "measured": shape.measured, "warnings": shape.warnings}
 
     def _editor(self, bundle: str, device: str) -> Editor:
         key = (bundle, choose_device(device))
@@ -97,10 +126,13 @@ class Report:
         self._events = events
         self._left = left
         self._sent = -PROGRESS_SECONDS
+        self.stage = next(iter(SHARES))
+        """What goes on."""
 
     def progress(self, stage: str, fraction: float) -> None:
         """Tell of progress, unless that was told a moment ago."""
-        self._check()
+        self.check()
+        self.stage = stage
         now = time.monotonic()
         seconds = self._left.update(stage, fraction, now)
         if fraction < 1.0 and now - self._sent < PROGRESS_SECONDS:
@@ -111,10 +143,11 @@ class Report:
 
     def preview(self, mask: np.ndarray, geometry: Geometry) -> None:
         """Tell where the tumor will be, as ``mask_code`` writes it."""
-        self._check()
+        self.check()
         self._events.send("preview", id=self._job.request.id, kind="mask", **encode_mask(mask, geometry))
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Only raise ``Cancelled`` where that is due."""
         if self._job.cancelled or self._events.gone:
             raise Cancelled
 
@@ -126,15 +159,20 @@ def units(request: Request) -> dict[str, int]:
     return {"sampling": request.steps * request.candidates, "compositing": request.candidates}
 
 
-def explained(error: Exception) -> TumorSynthError:
-    """An error in words for the user, also one that nobody foresaw."""
+def explained(error: Exception, stage: str, device: str, candidates: int) -> TumorSynthError:
+    """An error in words for the user, also one that nobody foresaw.
+
+    Parameters
+    ----------
+    error : what was raised.
+    stage : of the run, when it was raised.
+    device : where the networks run.
+    candidates : that were asked for.
+    """
     if isinstance(error, TumorSynthError):
         return error
-    text = str(error)
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in text.lower() for words in _NO_MEMORY):
-        gc.collect()
-        hint = "Ask for fewer candidates, crop the scan around the tumor, use the device cpu, or close other programs."
-        return DeviceError("device.memory", "The memory is not enough for this request.", hint)
-    message = f"The request failed for a reason nobody foresaw: {type(error).__name__}: {text}"
+    if is_lack_of_memory(error):
+        return lack_of_memory(stage, device, candidates)
+    message = f"The request failed for a reason nobody foresaw: {type(error).__name__}: {error}"
     hint = "The worker's log has the details; please report them. Other requests still work."
     return TumorSynthError("internal", message, hint)

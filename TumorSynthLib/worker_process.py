@@ -128,11 +128,9 @@ class WorkerProcess:
         self._log_thread.join(1.0)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
-        code = self._process.returncode
-        how = "" if code is None else f" by signal {-code}" if code < 0 else f" with code {code}"
+        how, hint = _end_of(self._process.returncode)
         last = f" Its last words: {self._log[-1]}" if self._log else ""
-        hint = "Start it again; its log tells more. A kill by signal 9 is often a lack of memory."
-        return WorkerError(f"The worker ended{how} {when}.{last}", hint, self.log)
+        return WorkerError(f"The worker {how} {when}.{last}", hint, self.log)
 
     def _read_lines(self) -> None:
         buffer = LineBuffer(MAX_LINE)
@@ -164,6 +162,18 @@ def with_library(environment: Mapping[str, str]) -> dict[str, str]:
         return dict(environment)
     paths = [str(parent), *filter(None, [environment.get("PYTHONPATH")])]
     return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _end_of(code: int | None) -> tuple[str, str]:
+    """How a process ended, and what to do about it; a launcher tells the signal that ended its child as 128 and more."""
+    signalled = 0 if code is None else -code if code < 0 else code - 128
+    if signalled == 9:
+        hint = "Most often the computer has run out of memory: ask for fewer candidates, crop the scan around the tumor, or"
+        return "was killed (signal 9)", f"{hint} close other programs. Then start it again."
+    how = "ended" if code is None else f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    if code == 255:
+        return how, "ssh ends so when the connection is lost or refused: check that the command works in a terminal."
+    return how, "Start it again; its log tells more."
 
 
 def _there(stream: IO[bytes] | None) -> IO[bytes]:

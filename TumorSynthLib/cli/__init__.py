@@ -13,8 +13,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from TumorSynthLib.cli import tools
+from TumorSynthLib.cli import plan, ranges, tools
 from TumorSynthLib.cli.edit import edit_command
+from TumorSynthLib.cli.run import run
 from TumorSynthLib.errors import TumorSynthError
 from TumorSynthLib.result import versions
 
@@ -80,7 +81,7 @@ def _program(
 
 for _op, _help in OPERATIONS.items():
     app.command(_op, help=_help)(edit_command(_op))
-for _command in (tools.batch, tools.features, tools.bundles, tools.prepare, tools.evaluate):
+for _command in (run, tools.batch, plan.plan, ranges.ranges, tools.features, tools.bundles, tools.prepare, tools.evaluate):
     app.command(_command.__name__)(_command)
 
 

@@ -35,7 +35,10 @@ _MASK = (
     _option(Path | None, "--mask", help="Painted or segmented region."),
     _option(int | None, "--label", help="Value of the region in the mask. [default: 1]"),
 )
-_REGION = (_option(Path | None, "--region", help="Mask that the tumor must stay inside of, for example the organ."),)
+_REGION = (
+    _option(Path | None, "--region", help="Mask that the tumor must stay inside of, for example the organ."),
+    _option(int | None, "--region-label", help="Value of the organ in that mask. [default: 1]"),
+)
 _TO = (_option(Point | None, "--to", help="New centroid, RAS mm.", metavar=_RAS),)
 _VOLUMES = (_option(list[float] | None, "--volumes-ml", help="Volume of one time point; repeat it.", metavar="ML"),)
 _SHAPE = (
@@ -55,6 +58,15 @@ _LIKE = (
     _option(Path | None, "--like-mask", help="Mask of that tumor."),
     _option(int | None, "--like-label", help="Value of that tumor in its mask. [default: 1]"),
 )
+_CORE_LABEL = (_option(int | None, "--core-label", help="Value of the tumor's core in the mask; both belong to the tumor."),)
+_CORE_FORM = (
+    _option(float | None, "--core-share", help="Make a core with this share of the tumor's volume."),
+    _option(list[str] | None, "--core-shape", help="Any wanted shape feature of the core; repeat it.", metavar="NAME=VALUE"),
+)
+_CORE_TEXTURE = (
+    _option(list[str] | None, "--core-texture", help="Any wanted texture feature of the core.", metavar="NAME=VALUE"),
+)
+_LABELS = (_option(Path | None, "--labels", help="Label map that the mass effect moves along; written beside the image."),)
 _MODEL = (
     _option(str | None, "--domain", help="Organ and modality, see the command bundles. [default: auto]"),
     _option(str | None, "--bundle", help="Model bundle. [default: base]"),
@@ -77,16 +89,27 @@ _OUTPUT = (
     _option(bool, "--overwrite", help="Replace an existing result folder.", default=False),
     _option(Path, "--out", help="Result folder.", default=Parameter.empty),
     _option(bool, "--json", help="Print the result as JSON.", default=False),
+    _option(
+        str | None,
+        "--worker",
+        help='Work on another computer: a command that starts Python there, such as "ssh gpu-host python". Files are sent.',
+        metavar="COMMAND",
+    ),
 )
 _SCAN = (_image(Path, Parameter.empty),)
 
+_CORE = (*_CORE_LABEL, *_CORE_FORM, *_CORE_TEXTURE)
+_ASKED = (*_SHAPE, *_TEXTURE, *_LIKE, *_CORE)
+_HOW = (*_MODEL, *_SAMPLING, *_GUIDED, *_LABELS, *_OUTPUT)
+_ROOM = (_GUIDED[1], *_LABELS)
+
 PARAMETERS: dict[str, tuple[Parameter, ...]] = {
-    "insert": (*_SCAN, *_PLACE, *_MASK, *_REGION, *_SHAPE, *_TEXTURE, *_LIKE, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
-    "edit": (*_SCAN, *_MASK, *_REGION, *_SHAPE, *_TEXTURE, *_LIKE, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
-    "remove": (*_SCAN, *_MASK, *_MODEL, *_SAMPLING, *_OUTPUT),
-    "move": (*_SCAN, *_MASK, *_TO, *_REGION, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
-    "grow": (*_SCAN, *_MASK, *_VOLUMES, *_REGION, *_TEXTURE, *_LIKE, *_MODEL, *_SAMPLING, *_GUIDED, *_OUTPUT),
-    "shape": (_image(Path | None, None), *_PLACE, *_REGION, *_SHAPE, *_LIKE, *_MODEL, *_OUTPUT),
+    "insert": (*_SCAN, *_PLACE, *_MASK, *_REGION, *_ASKED, *_HOW),
+    "edit": (*_SCAN, *_MASK, *_REGION, *_ASKED, *_HOW),
+    "remove": (*_SCAN, *_MASK, *_CORE_LABEL, *_MODEL, *_SAMPLING, *_ROOM, *_OUTPUT),
+    "move": (*_SCAN, *_MASK, *_CORE_LABEL, *_TO, *_REGION, *_HOW),
+    "grow": (*_SCAN, *_MASK, *_VOLUMES, *_REGION, *_TEXTURE, *_LIKE, *_CORE, *_HOW),
+    "shape": (_image(Path | None, None), *_PLACE, *_REGION, *_SHAPE, *_CORE_FORM, *_LIKE, *_MODEL, *_OUTPUT),
 }
 """Parameters of each operation's command, in the order of its help."""
 
@@ -100,7 +123,7 @@ def request_values(op: str, options: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     op : the operation.
-    options : value of each parameter by name, without ``json``.
+    options : value of each parameter by name, without ``json`` and ``worker``.
 
     Raises
     ------
@@ -125,10 +148,19 @@ def _nested(given: dict[str, Any]) -> dict[str, Any]:
     shape += [_assignment("--shape", text) for text in given.pop("shape", ())]
     texture = [_assignment("--texture", text) for text in given.pop("texture", ())]
     like = {name.removeprefix("like_"): given.pop(name) for name in _LIKE_NAMES if name in given}
-    values = {"shape": _unique("--shape", shape), "texture": _unique("--texture", texture), "like": like}
+    values = {"shape": _unique("--shape", shape), "texture": _unique("--texture", texture), "like": like, "core": _core(given)}
     corners = given.pop("box", None)
     box = {} if corners is None else {"box": [corners[:3], corners[3:]]}
     return {name: value for name, value in values.items() if value} | box
+
+
+def _core(given: dict[str, Any]) -> dict[str, Any]:
+    """The field ``core``, whose options are taken out of ``given``."""
+    lists = {name: given.pop(f"core_{name}", ()) for name in ("shape", "texture")}
+    flags = {name: f"--core-{name}" for name in lists}
+    core = {name: _unique(flags[name], [_assignment(flags[name], text) for text in texts]) for name, texts in lists.items()}
+    numbers = {name: given.pop(f"core_{name}") for name in ("label", "share") if f"core_{name}" in given}
+    return {**numbers, **{name: values for name, values in core.items() if values}}
 
 
 def _assignment(flag: str, text: str) -> tuple[str, float]:

@@ -61,10 +61,23 @@ def _show_single(folder: Path, result: Mapping[str, Any]) -> None:
     typer.echo(f"result   {folder}")
     if (folder / "preview.png").is_file():
         typer.echo(f"picture  {folder / 'preview.png'}")
-    for line in comparison(result["requested"], result["measured"]):
-        typer.echo(line)
+    for name, entry in _tables(result):
+        if name:
+            typer.echo(name)
+        for line in comparison(entry["requested"], entry["measured"]):
+            typer.echo(line)
     for warning in result["warnings"]:
         typer.echo(f"warning: {warning}")
+
+
+def _tables(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What is shown of a result side by side, with a heading where there is more than one: lesions, and the parts of each."""
+    tables: list[tuple[str, Mapping[str, Any]]] = []
+    for entry in result.get("lesions") or [result]:
+        name = str(entry.get("name", ""))
+        tables.append((name, entry))
+        tables += [(f"{name} {part}".strip(), values) for part, values in entry.get("subregions", {}).items()]
+    return tables
 
 
 def comparison(requested: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:

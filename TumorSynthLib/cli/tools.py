@@ -1,13 +1,16 @@
 """The commands beside the edits: many requests, features, bundles, data and evaluation."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from TumorSynthLib.bundle import Bundle, list_bundles, load_bundle
 from TumorSynthLib.cli.report import progress_bar, show_json
 from TumorSynthLib.errors import BundleError
+
+if TYPE_CHECKING:
+    from TumorSynthLib.batch_runners import Runner
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _BundleName = Annotated[str, typer.Option("--bundle", help="Model bundle.")]
@@ -18,22 +21,46 @@ _Split = Annotated[str, typer.Option("--split", help="Split as the index names i
 def batch(
     requests: Annotated[Path, typer.Argument(help="File with one request, a JSON object, per line.", metavar="REQUESTS")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the result folders and of manifest.csv.")],
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes; without, this one.")] = None,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="Dask scheduler whose workers run the lines.")] = None,
     as_json: _Json = False,
 ) -> None:
     """Run many requests. Results that are there already are kept; a bad line is reported and the others run."""
     from TumorSynthLib.batch import run_batch
 
+    runner = _runner(workers, scheduler)
     with progress_bar(as_json) as progress:
-        summary = run_batch(requests, out, progress)
+        if progress is not None:
+            progress(runner.about, 0.0)
+        summary = run_batch(requests, out, progress, runner)
+    for warning in summary.warnings:
+        typer.echo(f"warning: line {warning['line']}: {warning['warning']}", err=True)
     for failure in summary.failures:
-        typer.echo(f"error: line {failure['line']}: {' '.join(failure['error'].split())}", err=True)
+        typer.echo(f"error: line {failure['line']}: {failure['error']}", err=True)
     if as_json:
-        show_json({"manifest": summary.manifest, "done": summary.done, "kept": summary.kept, "failures": summary.failures})
+        show_json({**vars(summary), "ran_in": runner.about})
     else:
         typer.echo(f"manifest {summary.manifest}")
-        typer.echo(f"{summary.done} done, {summary.kept} there already, {len(summary.failures)} failed")
+        typer.echo(f"{summary.done} done, {summary.kept} there already, {len(summary.failures)} failed; ran in {runner.about}")
     if summary.failures:
         raise typer.Exit(1)
+
+
+def _runner(workers: int | None, scheduler: str | None) -> "Runner":
+    """What carries out the lines of a batch."""
+    if workers is not None and scheduler is not None:
+        raise typer.BadParameter("give --workers or --scheduler, not both")
+    if scheduler is not None:
+        from TumorSynthLib.batch_dask import DaskCluster
+
+        return DaskCluster(scheduler)
+    if workers is not None:
+        from TumorSynthLib.batch_workers import WorkerPool
+
+        return WorkerPool(workers)
+    from TumorSynthLib.batch_runners import InProcess
+
+    return InProcess()
 
 
 def features(

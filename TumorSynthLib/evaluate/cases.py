@@ -56,7 +56,7 @@ class Case:
 
     def scene(self, scan: Volume | None = None) -> Scene:
         """The scan, or another one on its grid, ready to be edited."""
-        return Scene(scan or self.scan, self.domain, self.intensity, None, None, {}, "", [])
+        return Scene(scan or self.scan, self.domain, self.intensity, None, None, None, {}, "", [])
 
 
 def modality_of(name: str) -> str:

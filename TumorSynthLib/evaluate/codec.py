@@ -8,6 +8,7 @@ import numpy as np
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import WorkConfig
+from TumorSynthLib.device import choose_device
 from TumorSynthLib.edit import TextureEdit, work_task
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.evaluate.agreement import mean_estimate
@@ -15,7 +16,6 @@ from TumorSynthLib.evaluate.cases import MODALITIES, Case, Progress, limited, re
 from TumorSynthLib.evaluate.quality import data_range, psnr
 from TumorSynthLib.evaluate.report import error_bars, markdown_table, with_interval
 from TumorSynthLib.index import read_index
-from TumorSynthLib.pipeline import choose_device
 from TumorSynthLib.resample import resample
 from TumorSynthLib.texture import TextureModel
 from TumorSynthLib.volume import mask_box

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import WorkConfig
+from TumorSynthLib.device import choose_device
 from TumorSynthLib.edit import TextureEdit, edit_texture, work_task
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.evaluate.agreement import mean_estimate
@@ -19,7 +20,6 @@ from TumorSynthLib.evaluate.report import error_bars, markdown_table, with_inter
 from TumorSynthLib.fill import harmonic_fill_exact
 from TumorSynthLib.index import read_index
 from TumorSynthLib.noise import noise_power_ratio, surroundings
-from TumorSynthLib.pipeline import choose_device
 from TumorSynthLib.resample import resample
 from TumorSynthLib.texture import Sampling, TextureModel
 from TumorSynthLib.volume import Box, Volume, mask_box

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.device import choose_device
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.evaluate.agreement import RESAMPLES, Comparison, estimate, standardized
 from TumorSynthLib.evaluate.cases import MODALITIES, Progress, followed, limited, workers
 from TumorSynthLib.evaluate.feature_sets import COLUMNS, SIZE_FEATURES
 from TumorSynthLib.evaluate.texture_arms import CANDIDATES, Features, Tumor, draw, finish_arms, read_tumor, table
 from TumorSynthLib.index import read_index
-from TumorSynthLib.pipeline import choose_device
 from TumorSynthLib.texture import TextureModel
 
 STEPS, GUIDANCE = 10, 1.5

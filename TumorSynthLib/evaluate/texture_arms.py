@@ -20,10 +20,10 @@ from TumorSynthLib.errors import FeatureError
 from TumorSynthLib.evaluate.cases import Case, Row, blanked, read_case
 from TumorSynthLib.feature_names import TEXTURE_FEATURES
 from TumorSynthLib.features import measure_texture
-from TumorSynthLib.pipeline import candidate_seeds
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.scene import Scene
+from TumorSynthLib.synthesis import candidate_seeds
 from TumorSynthLib.texture import Sampling, TextureModel
 from TumorSynthLib.volume import Geometry, Volume
 

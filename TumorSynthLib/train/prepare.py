@@ -12,8 +12,10 @@ from tqdm import tqdm
 
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import (
+    CORE,
     HEALTHY,
     PART,
+    REST,
     TUMOR,
     Region,
     TrainImage,
@@ -32,10 +34,11 @@ from TumorSynthLib.protocol import TEXTURE_FEATURES
 from TumorSynthLib.resample import resample
 from TumorSynthLib.shape_files import read_shapes
 from TumorSynthLib.train.prepare_shapes import SOURCES, prepare_shapes
+from TumorSynthLib.train.subregions import core_of
 from TumorSynthLib.volume import Box, Geometry, mask_box, work_grid
 from TumorSynthLib.volume_io import read_volume
 
-COUNTS = {"tumor": 4, "part": 8, "healthy": 26}
+COUNTS = {"tumor": 2, "part": 8, "healthy": 18}
 """Regions drawn per image: views of the whole tumor, parts of it, and healthy places."""
 SHAPES_PER_SOURCE = 150
 """About how many shapes of each source regions are cut with."""
@@ -110,14 +113,20 @@ class Draw:
     box: Box
 
 
-def draw_regions(image: TrainImage, tumor: np.ndarray, other: np.ndarray, bank: ShapeBank, plan: Plan) -> Iterator[Draw]:
-    """Regions of one image: the tumor, parts of it, and healthy places that keep clear of any tumor."""
+def draw_regions(
+    image: TrainImage, tumor: np.ndarray, core: np.ndarray, other: np.ndarray, bank: ShapeBank, plan: Plan
+) -> Iterator[Draw]:
+    """Regions of one image: the tumor, its core and the rest of it, parts, and healthy places that keep clear of any tumor."""
     rng = np.random.default_rng((plan.seed, zlib.crc32(image.id.encode())))
     u = image.counts * np.float32(image.step)
     inside = tissue(u, image.domain)
     if tumor.any():
         box = mask_box(tumor)
         yield Draw(TUMOR, tumor[box.slices], box)
+        if core.any():
+            inner = mask_box(core)
+            yield Draw(CORE, core[inner.slices], inner)
+            yield Draw(REST, (tumor & ~core)[box.slices], box)
         yield from _parts(image, tumor, bank, plan, rng)
     tumors = tumor | other
     free = inside & ~tumors
@@ -174,13 +183,14 @@ def prepare_row(
     image = read_image(data, row)
     if bank is None:
         return image, []
-    tumor, other = np.zeros(image.counts.shape, bool), np.zeros(image.counts.shape, bool)
+    tumor, core, other = (np.zeros(image.counts.shape, bool) for _ in range(3))
+    rng = np.random.default_rng((plan.seed, 1, zlib.crc32(image.id.encode())))
     if row["mask_file"]:
         labels = read_volume(data / row["mask_file"]).array
         tumor, other = labels == 1, labels > 1
-    rng = np.random.default_rng((plan.seed, 1, zlib.crc32(image.id.encode())))
+        core = core_of(data, row, tumor, image.geometry, np.random.default_rng((plan.seed, 2, zlib.crc32(image.id.encode()))))
     entries = []
-    for draw in draw_regions(image, tumor, other, bank, plan):
+    for draw in draw_regions(image, tumor, core, other, bank, plan):
         u = image.counts[draw.box.slices] * np.float32(image.step)
         geometry = image.geometry.cropped(draw.box)
         try:

@@ -1,0 +1,141 @@
+"""From a target to a finished scan: heal what has to go, make room, synthesize part by part, measure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.edit import Candidate, TextureEdit, edit_texture
+from TumorSynthLib.neighborhood import displaced, relaxed, with_rim
+from TumorSynthLib.protocol import Request
+from TumorSynthLib.scene import Scene
+from TumorSynthLib.targets import Part, Target
+from TumorSynthLib.texture import Sampling, TextureModel
+from TumorSynthLib.typical import complete_core, complete_texture, follow
+
+StageProgress = Callable[[str, float], None]
+"""Called with a stage and the share of it that is done; may raise ``Cancelled``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What was made of one part, or of the region that was healed."""
+
+    part: Part
+    """The part."""
+    drawn: Mapping[str, float]
+    """Features that nobody asked for, from a real tumor."""
+    candidates: list[Candidate]
+    """The finished candidates, the kept one first."""
+
+    def told(self) -> list[dict[str, Any]]:
+        """The candidates for ``result.json``."""
+        kept = self.candidates[0]
+        return [{"seed": c.seed, "distance": c.distance, "kept": c is kept} for c in self.candidates]
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis:
+    """A finished edit."""
+
+    scene: Scene
+    """The edited scan, with the label map as far as there is one."""
+    made: list[Made]
+    """What was made, in the order in which it was made."""
+    steps: int
+    """Sampling steps that were taken."""
+    warnings: list[str]
+    """What could not be met."""
+
+
+def candidate_seeds(seed: int, count: int, part: int = 0) -> list[int]:
+    """Independent seeds of the candidates of a part; the first ones do not depend on how many there are."""
+    own = (part,) if part else ()
+    return [int(np.random.SeedSequence((seed, number, *own)).generate_state(1)[0]) for number in range(count)]
+
+
+class Synthesizer:
+    """Carries out targets.
+
+    Parameters
+    ----------
+    bundle : of the networks.
+    texture : its warm networks.
+    """
+
+    def __init__(self, bundle: Bundle, texture: TextureModel) -> None:
+        self.bundle, self.texture = bundle, texture
+
+    def healed(self, request: Request, scene: Scene, mask: np.ndarray, progress: StageProgress) -> Synthesis:
+        """The scene with a region replaced by healthy tissue, after the tissue around it has come back into its place.
+
+        Healthy tissue is asked for nothing, so one step is the posterior mean: the best guess of what was there. Samples
+        hallucinate enhancing tissue where the surroundings leave much open.
+        """
+        scene, hole, warnings = relaxed(scene, mask, request.mass_effect)
+        edit = TextureEdit(hole, None, noise=request.noise)
+        candidates = edit_texture(scene, edit, self.texture, Sampling(1, 1.0, candidate_seeds(request.seed, 1)), progress)
+        made = Made(Part("healed", hole, {}, None), {}, candidates)
+        scene = replace(scene, scan=candidates[0].apply(scene.scan))
+        return Synthesis(scene, [made], 1, [*warnings, *candidates[0].warnings])
+
+    def tumor(self, request: Request, scene: Scene, target: Target, progress: StageProgress) -> Synthesis:
+        """The scene with a tumor in it: room is made, the rim is laid around it, then its parts follow one on the other.
+
+        A core is made inside the finished rest, which it then continues at its border as the rest continues the organ.
+        """
+        stays = request.op == "edit" and target.replaced is None
+        scene, warnings = displaced(scene, target.mask, 0.0 if stays else request.mass_effect)
+        if stays and request.mass_effect > 0.0:
+            warnings = ["There is no further mass effect: the tumor keeps its place and form."]
+        looks = self._drawn(request, scene, target)
+        mean = {**looks[0], **target.parts[0].asked}.get("firstorder_Mean")
+        scene, more = with_rim(scene, target.mask, request.rim, self.bundle, mean)
+        warnings = [*warnings, *more]
+        made = []
+        both = not any(part.kept for part in target.parts)
+        for number, (part, drawn) in enumerate(zip(target.parts, looks, strict=True)):
+            if part.kept:
+                continue
+            mask = target.mask if part.name == "rest" and both else part.mask
+            edit = TextureEdit(mask, dict(part.asked), noise=request.noise, drawn=drawn, judged=part.mask)
+            seeds = candidate_seeds(request.seed, request.candidates, number)
+            report = _share(progress, number, len(target.parts))
+            candidates = edit_texture(scene, edit, self.texture, Sampling(request.steps, request.guidance, seeds), report)
+            scene = replace(scene, scan=candidates[0].apply(scene.scan))
+            made.append(Made(part, drawn, candidates))
+            warnings += [*candidates[0].warnings, *self._untold(part)]
+        return Synthesis(scene, made, request.steps, warnings)
+
+    def _drawn(self, request: Request, scene: Scene, target: Target) -> list[dict[str, float]]:
+        """For each part the features that nobody asked for: those of the tumor that was there, or of a typical one."""
+        domain = scene.domain.id
+        scales = self.texture.scales[domain]
+        voxel = scene.scan.geometry.voxel_volume_mm3
+        volumes = [float(part.mask.sum()) * voxel for part in target.parts]
+        known = [None if part.known is None else follow(part.known, part.asked) for part in target.parts]
+        if len(target.parts) == 1:
+            part = target.parts[0]
+            first = known[0]
+            if first is None:
+                first = complete_texture(part.asked, volumes[0], self.bundle.exemplars(domain), scales, request.seed)
+            return [first]
+        rest, core = target.parts
+        pairs = self.bundle.part_exemplars(domain)
+        like = rest.asked if rest.known is None else {**rest.known, **rest.asked}
+        typical = complete_core(like, core.asked, (volumes[0], volumes[1]), pairs, scales, request.seed)
+        return [drawn if there is None else there for there, drawn in zip(known, typical, strict=True)]
+
+    def _untold(self, part: Part) -> list[str]:
+        """What was asked for and cannot be steered directly."""
+        without = [name for name in part.asked if name not in self.texture.config.tokens]
+        if not without:
+            return []
+        return [f"The model has no token for {', '.join(without)}; only the choice among candidates steers them."]
+
+
+def _share(progress: StageProgress, number: int, count: int) -> StageProgress:
+    """Progress within a stage of one of several parts."""
+    return lambda stage, share: progress(stage, (number + share) / count)
