@@ -273,6 +273,13 @@ def test_a_mask_with_anything_anywhere_is_decoded_or_refused(values: Any) -> Non
     decoded(values)
 
 
+@pytest.mark.parametrize("last", [[0, 0, 0, False], [0, 0, 0, 2], [1, 0, 0, 1], [0, 0, 0]])
+def test_a_mask_whose_affine_is_no_affine_is_refused(last: list[Any]) -> None:
+    values = mask_values()
+    with pytest.raises(RequestError):
+        decode_mask({**values, "affine": [*values["affine"][:3], last]})
+
+
 @given(mutations, st.booleans())
 @drawn(100)
 def test_the_bits_of_a_mask_after_any_accidents_are_decoded_or_refused(changes: Any, inside: bool) -> None:

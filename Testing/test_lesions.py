@@ -127,6 +127,8 @@ def test_lesions_inherit_what_they_do_not_say() -> None:
     assert parse_request(asked.to_dict()) == asked
     with pytest.raises(RequestError, match="lesions"):
         parse_request({**values, "lesions": []})
+    with pytest.raises(RequestError, match="at most 200"):
+        parse_request({**values, "lesions": [{"at": [0, 0, 0]}] * 201})
 
 
 def test_single_edits_still_take_no_lesions(scan: Path, tmp_path: Path) -> None:

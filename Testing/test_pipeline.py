@@ -185,6 +185,20 @@ def test_a_shape_alone_is_a_mask_at_one_millimetre(editor: Editor, tmp_path: Pat
     assert {path.name for path in folder.iterdir()} == {"segmentation.seg.nrrd", "result.json"}
 
 
+def test_a_shape_alone_lies_inside_its_box_and_fills_a_third_of_it(editor: Editor, tmp_path: Path) -> None:
+    box = [[10.0, -5.0, 0.0], [40.0, 20.0, 22.0]]
+    folder = editor.run(request("shape", None, tmp_path / "out", box=box))
+    mask = read_mask(folder / "segmentation.seg.nrrd")
+    places = mask.geometry.to_ras(np.argwhere(mask.array))
+    assert (places.min(axis=0) >= box[0]).all() and (places.max(axis=0) <= box[1]).all()
+    assert mask.array.sum() == pytest.approx(0.35 * 30 * 25 * 22, rel=0.02)
+
+
+def test_a_shape_alone_knows_its_domain(editor: Editor, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no domain"):
+        editor.run(request("shape", None, tmp_path / "out", domain="knee-xray"))
+
+
 @pytest.mark.parametrize(
     ("more", "error", "words"),
     [

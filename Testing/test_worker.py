@@ -393,6 +393,7 @@ def test_the_seconds_left_are_right_from_the_second_run_on_and_nearly_so_in_the_
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 GB"),
         RuntimeError("Exception thrown in SimpleITK: std::bad_alloc"),
         RuntimeError("Failed to allocate memory for image."),
+        RuntimeError("could not create a primitive"),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
@@ -417,8 +418,6 @@ def test_a_lack_of_memory_is_told_with_what_helps_and_nothing_else(error: Except
 def test_a_worker_whose_memory_runs_out_says_so_and_carries_out_the_next_request(
     quick_workers: Path, environment: dict[str, str], scan: Path, tmp_path: Path
 ) -> None:
-    import resource
-
     wide = tmp_path / "wide.nrrd"
     header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 400 400 400\nencoding: gzip\nendian: little\n"
     header += "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n"
@@ -430,17 +429,24 @@ def test_a_worker_whose_memory_runs_out_says_so_and_carries_out_the_next_request
         file.write(packer.flush())
     with start(environment, command=command(quick_workers, tmp_path)) as worker:
         worker.run(insert(scan, tmp_path / "before"))
-        pid = worker_pid(worker.log)
-        used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.prlimit(pid, resource.RLIMIT_AS, (used + (60 << 20), resource.RLIM_INFINITY))
+        limit_memory(worker_pid(worker.log), spare_mb=60)
         with pytest.raises(TumorSynthError) as large:
             worker.run(insert(scan, tmp_path / "large", image=str(wide), at=[-200.0, -200.0, 200.0]))
         with pytest.raises(TumorSynthError) as many:
             worker.run(insert(scan, tmp_path / "many", candidates=64))
+        limit_memory(worker_pid(worker.log), spare_mb=400)
         worker.run(insert(scan, tmp_path / "after"))
     assert {large.value.code, many.value.code} == {"device.memory"}, (large.value, many.value, worker.log)
     assert "smaller grid" in large.value.hint and "fewer candidates (64" in many.value.hint
     assert sorted(path.name for path in tmp_path.iterdir()) == ["after", "before", "wide.nrrd"]
+
+
+def limit_memory(pid: int, spare_mb: int) -> None:
+    """Let a process have so much memory more than it has now."""
+    import resource
+
+    used = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(pid, resource.RLIMIT_AS, (used + (spare_mb << 20), resource.RLIM_INFINITY))
 
 
 @pytest.fixture

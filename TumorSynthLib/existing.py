@@ -7,15 +7,15 @@ from scipy import ndimage
 
 from TumorSynthLib.configs import TEXTURE_TOKENS
 from TumorSynthLib.errors import GeometryError, RequestError
-from TumorSynthLib.features import measure_shape, measure_texture
+from TumorSynthLib.features import measure_texture
 from TumorSynthLib.scene import Scene
 from TumorSynthLib.shape import ShapeGenerator, solve_shape
 from TumorSynthLib.shape_field import frame_of
 from TumorSynthLib.shape_level import mask_of_count
+from TumorSynthLib.shape_measure import measure_mask
+from TumorSynthLib.shape_targets import kept_targets
 from TumorSynthLib.volume import Geometry, mask_box
 
-_SIZES = ("Volume", "AxisLength", "Diameter", "SurfaceArea")
-_FORM = ("shape_Sphericity", "shape_Elongation", "shape_Flatness")
 _SMOOTH = 0.7
 """Voxels by which a distance field is smoothed before a level of it is taken, so that staircases do not grow with it."""
 
@@ -48,17 +48,7 @@ def reshaped(
     features are asked for that decide them.
     """
     geometry, box = scene.scan.geometry, mask_box(mask)
-    measured = measure_shape(mask[box.slices], geometry.cropped(box))
-    complete = dict(targets)
-    if not any(name.endswith(_SIZES) for name in targets):
-        complete["shape_VoxelVolume"] = measured["shape_VoxelVolume"]
-    if not any(name.endswith(("AxisLength", "Diameter", "SurfaceArea", "SurfaceVolumeRatio")) for name in targets):
-        complete = {name: measured[name] for name in _FORM} | complete
-        # Flatness cannot exceed elongation; the one that was asked for wins.
-        if "shape_Flatness" not in targets:
-            complete["shape_Flatness"] = min(complete["shape_Flatness"], complete["shape_Elongation"])
-        elif "shape_Elongation" not in targets:
-            complete["shape_Elongation"] = max(complete["shape_Flatness"], complete["shape_Elongation"])
+    complete = kept_targets(targets, measure_mask(mask, geometry))
     # The frame is found in voxel axes; their directions turn it into RAS.
     directions = geometry.affine[:3, :3] / geometry.spacing
     rotation = directions @ frame_of(mask[box.slices], geometry.spacing).rotation

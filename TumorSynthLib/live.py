@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.domains import named_domain
 from TumorSynthLib.errors import GeometryError
 from TumorSynthLib.live_files import Boxed, LiveFiles
-from TumorSynthLib.placing import place_of, placed_targets
+from TumorSynthLib.placing import organ_of, place_of, placed_targets
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.shape import ShapeGenerator, organ_token, solve_shape
 from TumorSynthLib.shape_targets import kept_targets, plan_shape
@@ -101,7 +100,7 @@ class LiveShapes:
         rotation: np.ndarray | None,
     ) -> LiveShape:
         """A new shape around a center."""
-        organ = "any" if request.domain == "auto" else named_domain(request.domain, self.bundle.domains).organ
+        organ = organ_of(request, self.bundle.domains)
         # The plan that ``solve_shape`` is going to make, from the same draws.
         rng = np.random.default_rng(request.seed)
         plan = plan_shape(targets, self.generator.statistics, organ_token(organ), rng)

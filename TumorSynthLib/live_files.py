@@ -11,8 +11,8 @@ import numpy as np
 
 from TumorSynthLib.existing import centroid
 from TumorSynthLib.interruptible import interruptible
-from TumorSynthLib.measuring import measure_mask
 from TumorSynthLib.shape_field import frame_of
+from TumorSynthLib.shape_measure import measure_mask
 from TumorSynthLib.volume import Box, Geometry, Volume, mask_box
 from TumorSynthLib.volume_io import mask_on_grid, read_geometry, read_mask
 

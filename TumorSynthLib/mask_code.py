@@ -64,7 +64,7 @@ def decode_mask(values: Mapping[str, Any]) -> Volume:
         count = math.prod(shape)
         packed = np.frombuffer(_inflated(base64.b64decode(values["bits"]), (count + 7) // 8), np.uint8)
         voxels = np.unpackbits(packed, count=count).astype(bool).reshape(shape)
-        return Volume(voxels, Geometry(shape, np.array(values["affine"], float)))
+        return Volume(voxels, Geometry(shape, _affine(values["affine"])))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError, zlib.error, GeometryError) as error:
         message = f"The preview cannot be read: {str(error)[:200]}."
         raise RequestError("preview.broken", message, "Update the older of the two programs.") from error
@@ -76,6 +76,14 @@ def _box_shape(values: Any) -> tuple[int, int, int]:
     if not all(type(n) is int and 0 < n <= _MOST_VOXELS for n in (i, j, k)) or i * j * k > _MOST_VOXELS:
         raise ValueError(f"the shape {str(values)[:100]} is not three sizes of at most {_MOST_VOXELS} voxels together")
     return (i, j, k)
+
+
+def _affine(values: Any) -> np.ndarray:
+    """A matrix, 4 x 4, with 0 0 0 1 in its last row."""
+    affine = np.array(values, float)
+    if affine.shape != (4, 4) or affine[3].tolist() != [0.0, 0.0, 0.0, 1.0]:
+        raise ValueError(f"the affine {str(values)[:100]} does not end in 0 0 0 1")
+    return affine
 
 
 def _inflated(data: bytes, size: int) -> bytes:

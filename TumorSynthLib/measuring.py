@@ -7,22 +7,11 @@ import numpy as np
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.errors import TumorSynthError
-from TumorSynthLib.features import measure_shape, measure_texture
+from TumorSynthLib.features import measure_texture
 from TumorSynthLib.quality import assess
 from TumorSynthLib.scene import Scene
-from TumorSynthLib.shape_measure import fast_shape
-from TumorSynthLib.volume import Geometry, mask_box
-
-LARGE = 50_000
-"""Voxels from which on PyRadiomics takes more than a fifth of a second for diameters that ``fast_shape`` finds at once."""
-
-
-def measure_mask(mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
-    """Shape features of a mask on a grid; those of large masks are computed faster, with the same values."""
-    box = mask_box(mask)
-    inside = mask[box.slices]
-    measured = fast_shape if int(inside.sum()) > LARGE else measure_shape
-    return measured(inside, geometry.cropped(box))
+from TumorSynthLib.shape_measure import measure_mask
+from TumorSynthLib.volume import mask_box
 
 
 def measure(scene: Scene, mask: np.ndarray, alive: Callable[[], None]) -> dict[str, float]:

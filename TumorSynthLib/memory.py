@@ -9,6 +9,7 @@ _WORDS = (
     "bad alloc",
     "bad_alloc",
     "can't start new thread",
+    "could not create a primitive",  # oneDNN
     "not enough memory",
     "out of memory",
 )

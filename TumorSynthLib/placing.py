@@ -1,13 +1,14 @@
 """Where a new tumor goes and what form it takes: from a request to a mask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.configs import ShapeConfig, from_dict
-from TumorSynthLib.domains import tissue
+from TumorSynthLib.configs import Domain, ShapeConfig, from_dict
+from TumorSynthLib.domains import named_domain, tissue
 from TumorSynthLib.existing import centroid
+from TumorSynthLib.json_checks import Point
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
 from TumorSynthLib.shape import ShapeGenerator, solve_shape
@@ -50,22 +51,52 @@ def place_in_scan(
     return result.mask, [*result.warnings, *air_warning(scene, result.mask)]
 
 
-def place_alone(request: Request, generator: ShapeGenerator) -> tuple[Volume, list[str]]:
-    """A tumor's mask without a scan, on a 1 mm grid with its centroid at ``at`` or the origin."""
+def place_alone(request: Request, generator: ShapeGenerator, organ: str) -> tuple[Volume, list[str]]:
+    """A tumor's mask without a scan, on a 1 mm grid: inside the box, or with its centroid at ``at`` or the origin.
+
+    Parameters
+    ----------
+    request : with the place and the wanted features.
+    generator : of shapes.
+    organ : of the request's domain, or ``any``.
+    """
+    targets = placed_targets(request, None)
+    if request.box is not None:
+        geometry = _grid_in_box(request.box)
+        result = solve_shape(generator, targets, geometry, np.array(request.box).mean(axis=0), organ, request.seed)
+        return Volume(result.mask, geometry), result.warnings
     center = np.array(request.at if request.at is not None else (0.0, 0.0, 0.0))
-    targets = shape_targets(request)
     edge = 64
     while True:
         affine = np.eye(4)
         affine[:3, 3] = center - (edge - 1) // 2
         geometry = Geometry((edge, edge, edge), affine)
-        result = solve_shape(generator, targets, geometry, center, request.domain, request.seed)
+        result = solve_shape(generator, targets, geometry, center, organ, request.seed)
         box = mask_box(result.mask)
         if edge >= 512 or (min(box.start) > 0 and max(box.stop) < edge):
             break
         edge *= 2
     kept = box.expanded(np.full(3, 2), geometry.shape)
     return Volume(result.mask, geometry).cropped(kept), result.warnings
+
+
+def _grid_in_box(box: tuple[Point, Point]) -> Geometry:
+    """The 1 mm grid of the voxels that lie inside a box."""
+    low, high = np.array(box)
+    shape = np.maximum(1, np.floor(high - low + 1e-6)).astype(int)
+    affine = np.eye(4)
+    affine[:3, 3] = 0.5 * (low + high) - 0.5 * (shape - 1)
+    return Geometry((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+
+
+def organ_of(request: Request, domains: Sequence[Domain]) -> str:
+    """The organ of the request's domain, for shapes without a scan.
+
+    Raises
+    ------
+    RequestError : when there is no such domain.
+    """
+    return "any" if request.domain == "auto" else named_domain(request.domain, domains).organ
 
 
 def air_warning(scene: Scene, mask: np.ndarray) -> list[str]:

@@ -18,6 +18,8 @@ _MAY_BE_NEGATIVE = (
     *(f"firstorder_{name}" for name in ("10Percentile", "90Percentile", "Maximum", "Mean", "Median", "Minimum", "Skewness")),
     *(f"glcm_{name}" for name in ("ClusterShade", "Correlation", "Imc1")),
 )
+MOST_LESIONS = 200
+"""Edits of one scan in one request."""
 _ROUNDING = -1e-6
 """Measured entropies of flat regions are slightly below zero; such values may be asked for again."""
 
@@ -115,6 +117,9 @@ def _lesions(name: str, value: Any) -> tuple[dict[str, Any], ...]:
     """Several edits; ``protocol`` checks each as a request of its own."""
     if not isinstance(value, (list, tuple)):
         raise check.type_error(name, value, "a list of objects")
+    if len(value) > MOST_LESIONS:
+        message = f"Field '{name}' has {len(value)} entries, at most {MOST_LESIONS} are taken."
+        raise RequestError("request.range", message, "Spread them over several requests.")
     for index, item in enumerate(value):
         if not isinstance(item, Mapping):
             raise check.type_error(f"{name}[{index}]", item, "an object with the fields of one edit")

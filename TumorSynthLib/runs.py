@@ -8,19 +8,19 @@ import numpy as np
 
 from TumorSynthLib.core_shape import new_core
 from TumorSynthLib.existing import centroid
-from TumorSynthLib.features import measure_shape
 from TumorSynthLib.input_files import input_files
 from TumorSynthLib.interruptible import interruptible
-from TumorSynthLib.measuring import judged, measure, measure_mask
+from TumorSynthLib.measuring import judged, measure
 from TumorSynthLib.models import Models
 from TumorSynthLib.outcome import Outcome, combined_segments, display_window, write_outcome_preview
-from TumorSynthLib.placing import place_alone, place_in_scan
+from TumorSynthLib.placing import organ_of, place_alone, place_in_scan
 from TumorSynthLib.preview import write_preview
 from TumorSynthLib.protocol import Request, lesion_names, lesion_requests, shape_targets
 from TumorSynthLib.quality import warnings as quality_warnings
 from TumorSynthLib.ranges import implausible
 from TumorSynthLib.result import ResultWriter, build_result
 from TumorSynthLib.scene import Scene, Source, read_scene, read_source
+from TumorSynthLib.shape_measure import measure_mask
 from TumorSynthLib.stages import Progress, Timer, alive, overall, part_of
 from TumorSynthLib.synthesis import Synthesis, Synthesizer
 from TumorSynthLib.targets import choose_target
@@ -245,11 +245,11 @@ class Shape(Run):
     def _alone(self) -> None:
         overall(self.progress)("shape", 0.0)
         with self.timer.stage("shape"):
-            mask, warnings = place_alone(self.request, self.models.shapes)
+            mask, warnings = place_alone(self.request, self.models.shapes, self._organ())
             segments, more = self._segments(mask)
         with self.timer.stage("writing"):
             write_segmentation(segments, mask.geometry, self.writer.path("segmentation.seg.nrrd"))
-        measured = measure_shape(mask.array, mask.geometry)
+        measured = measure_mask(mask.array, mask.geometry)
         self.writer.write_json(self.result(requested=shape_targets(self.request), measured=measured, warnings=warnings + more))
 
     def _in_scan(self, report: Progress) -> None:
@@ -272,6 +272,9 @@ class Shape(Run):
         told = self.result(requested=requested, measured=measured, warnings=found, source_sha256=source.sha256)
         self.writer.write_json(told)
 
+    def _organ(self) -> str:
+        return organ_of(self.request, self.models.bundle.domains)
+
     def _segments(self, mask: Volume) -> tuple[dict[str, np.ndarray], list[str]]:
         """The tumor, or its rest and its core where one is asked for."""
         if self.request.core is None:
@@ -279,7 +282,7 @@ class Shape(Run):
         request = self.request
         assert request.core is not None
         core, warnings = new_core(
-            mask.array, mask.geometry, request.core, self.models.shapes, request.domain, request.seed
+            mask.array, mask.geometry, request.core, self.models.shapes, self._organ(), request.seed
         )
         return {"Tumor": mask.array & ~core, "Core": core}, warnings
 

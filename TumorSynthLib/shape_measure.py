@@ -6,8 +6,20 @@ PyRadiomics compares all pairs of mesh vertices for its diameters, which takes s
 import numpy as np
 
 from TumorSynthLib.feature_names import SHAPE_FEATURES
+from TumorSynthLib.features import measure_shape
 from TumorSynthLib.shape_surface import diameters, surface_and_volume
 from TumorSynthLib.volume import Geometry, mask_box
+
+LARGE = 50_000
+"""Voxels from which on PyRadiomics takes more than a fifth of a second for diameters that ``fast_shape`` finds at once."""
+
+
+def measure_mask(mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
+    """Shape features of a mask on a grid; those of large masks are computed faster, with the same values."""
+    box = mask_box(mask)
+    inside = mask[box.slices]
+    measured = fast_shape if int(inside.sum()) > LARGE else measure_shape
+    return measured(inside, geometry.cropped(box))
 
 
 def fast_shape(mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
