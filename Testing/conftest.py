@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from phantoms import phantom
 from quick_worker import quick_server
 
 from TumorSynthLib.bundle import Bundle, domain_entry, load_bundle, write_bundle
@@ -16,7 +17,9 @@ from TumorSynthLib.feature_names import TEXTURE_FEATURES
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.shape_gan import Generator
 from TumorSynthLib.nets.unet import BridgeUNet
+from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.scaling import feature_statistics
+from TumorSynthLib.volume_io import write_volume
 
 CODEC = CodecConfig(channels=(8,), res_layers=1, code_channels=2, patch=2)
 BRIDGE = BridgeConfig(latent_channels=16, channels=(8, 16), attention=(False, True), heads=2, token_width=16)
@@ -27,6 +30,20 @@ SHAPE = ShapeConfig(grid=16, noise=8, channels=(16, 16, 8), token_width=16, head
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle with small networks whose random weights are the same in every run."""
     return make_tiny_bundle(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def editor(tiny_bundle: Bundle) -> Editor:
+    """One warm editor for all tests, with the tiny bundle."""
+    return Editor(tiny_bundle, "cpu")
+
+
+@pytest.fixture(scope="session")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plain phantom on disk."""
+    path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
+    write_volume(phantom(), path)
+    return path
 
 
 def make_tiny_bundle(models: Path) -> Bundle:

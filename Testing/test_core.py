@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phantoms import ball, insert, middle, phantom, request
+from phantoms import ball, insert, middle, request
 from scipy import ndimage
 
-from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.core_shape import SHARE, carried_core, new_core
 from TumorSynthLib.errors import RequestError
 from TumorSynthLib.pipeline import Editor
@@ -17,18 +16,6 @@ from TumorSynthLib.scaling import fit_scale
 from TumorSynthLib.typical import complete_core
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_bundle: Bundle) -> Editor:
-    return Editor(tiny_bundle, "cpu")
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
-    write_volume(phantom(), path)
-    return path
 
 
 @pytest.fixture

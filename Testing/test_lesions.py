@@ -6,26 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phantoms import ball, insert, middle, phantom, request
+from phantoms import ball, insert, middle, request
 from scipy import ndimage
 
-from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.errors import GeometryError, RequestError
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.protocol import lesion_requests, parse_request
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_bundle: Bundle) -> Editor:
-    return Editor(tiny_bundle, "cpu")
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
-    write_volume(phantom(), path)
-    return path
 
 
 def beside(scan: Path, *offset: float) -> list[float]:

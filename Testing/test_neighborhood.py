@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phantoms import ball, insert, middle, phantom, request
+from phantoms import ball, insert, middle, request
 from scipy import ndimage
 
 from TumorSynthLib.bundle import Bundle
@@ -24,13 +24,6 @@ def editor(tiny_bundle: Bundle) -> Editor:
     """An editor whose bundle knows a rim of 30 HU."""
     domains = [{**entry, "rim": RIM} for entry in tiny_bundle.info["domains"]]
     return Editor(replace(tiny_bundle, info={**tiny_bundle.info, "domains": domains}), "cpu")
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
-    write_volume(phantom(), path)
-    return path
 
 
 def result(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:

@@ -11,27 +11,12 @@ import pytest
 from phantoms import ball, insert, middle, phantom, request
 from scipy import ndimage
 
-from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.errors import Cancelled, GeometryError, OutputError, RequestError, TumorSynthError
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.protocol import parse_request
 from TumorSynthLib.synthesis import candidate_seeds
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
-
-
-@pytest.fixture(scope="module")
-def editor(tiny_bundle: Bundle) -> Editor:
-    """One warm editor for all tests."""
-    return Editor(tiny_bundle, "cpu")
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plain phantom on disk."""
-    path = tmp_path_factory.mktemp("scan") / "scan.nrrd"
-    write_volume(phantom(), path)
-    return path
 
 
 @pytest.mark.parametrize("kind", ["plain", "thick", "oblique, left-handed"])
