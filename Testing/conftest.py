@@ -1,5 +1,6 @@
 """What several tests share: a complete bundle with small random networks."""
 
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,10 @@ from TumorSynthLib.nets.unet import BridgeUNet
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.scaling import feature_statistics
 from TumorSynthLib.volume_io import write_volume
+
+# A shell that starts the tests in the background lets them, and all that they start, ignore Ctrl-C, which some of them send.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CODEC = CodecConfig(channels=(8,), res_layers=1, code_channels=2, patch=2)
 BRIDGE = BridgeConfig(latent_channels=16, channels=(8, 16), attention=(False, True), heads=2, token_width=16)
