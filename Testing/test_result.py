@@ -162,6 +162,19 @@ def test_leftovers_of_dead_runs_are_swept_and_those_of_running_ones_kept(tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {alive.name, other.name, "out"}
 
 
+def test_what_another_computer_is_writing_is_swept_only_when_it_is_old(tmp_path: Path) -> None:
+    marks = {"own": atomic._HOST, "other": "f" * 8}
+    names = {kind: tmp_path / f".partial-{DEAD_PID}-{mark}{'0' * 12}" for kind, mark in marks.items()}
+    assert atomic._HOST != "f" * 8
+    for folder in names.values():
+        folder.mkdir()
+    atomic.sweep(tmp_path)
+    assert not names["own"].exists() and names["other"].exists()
+    os.utime(names["other"], (1.0, 1.0))
+    atomic.sweep(tmp_path)
+    assert not names["other"].exists()
+
+
 def test_a_killed_run_leaves_no_result_and_the_next_run_sweeps(tmp_path: Path) -> None:
     code = (
         "import sys, time; from TumorSynthLib.result import ResultWriter\n"

@@ -1,22 +1,28 @@
 """Folders that appear whole or not at all (standard library only).
 
-A folder is filled under the name ``.partial-<pid>-<hex>`` beside its destination and renamed into place. What a killed
-run leaves behind is swept by the next run that writes beside it.
+A folder is filled under the name ``.partial-<pid>-<hex>`` (the number begins with a mark of the computer) beside its
+destination and renamed into place. What a killed run leaves behind is swept by the next run that writes beside it.
 """
 
+import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 from TumorSynthLib.errors import OutputError
 
-_PARTIAL = re.compile(r"\.partial-(\d+)-[0-9a-f]+")
+_PARTIAL = re.compile(r"\.partial-(\d+)-([0-9a-f]+)")
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""Stands in the name of a folder that this computer fills: on a shared disk only it knows which of its processes live."""
+_TOKEN = 12
 _DAY = 86_400.0
 
 
@@ -154,7 +160,7 @@ class AtomicFolder:
 
 
 def sweep(parent: Path) -> None:
-    """Remove the ``.partial-*`` folders in ``parent`` that belong to dead processes or are older than a day."""
+    """Remove the ``.partial-*`` folders in ``parent`` of dead processes of this computer, and those older than a day."""
     for folder in parent.glob(".partial-*"):
         match = _PARTIAL.fullmatch(folder.name)
         if match is None or folder.is_symlink():
@@ -163,7 +169,8 @@ def sweep(parent: Path) -> None:
             old = time.time() - folder.stat().st_mtime > _DAY
         except OSError:
             continue  # its owner has just finished
-        if old or not _alive(int(match[1])):
+        elsewhere = len(match[2]) == len(_HOST) + _TOKEN and not match[2].startswith(_HOST)
+        if old or not (elsewhere or _alive(int(match[1]))):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -187,7 +194,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _partial_name(parent: Path) -> Path:
-    return parent / f".partial-{os.getpid()}-{secrets.token_hex(6)}"
+    return parent / f".partial-{os.getpid()}-{_HOST}{secrets.token_hex(_TOKEN // 2)}"
 
 
 def _alive(pid: int) -> bool:
@@ -200,4 +207,11 @@ def _alive(pid: int) -> bool:
         return False
     except (PermissionError, OverflowError):
         return True
-    return True
+    return not _unreaped(pid)
+
+
+def _unreaped(pid: int) -> bool:
+    """Whether a process has ended, but is still in the list, because nobody has asked for its exit code (Linux)."""
+    with suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
+    return False
