@@ -81,12 +81,14 @@ def moved(mask: np.ndarray, scene: Scene, to: np.ndarray) -> np.ndarray:
     if inside.all():
         result[tuple(places.T)] = True
     if not inside.all() or (scene.allowed is not None and (result & ~scene.allowed).any()):
-        raise GeometryError(
-            "geometry.move",
-            f"Around {np.round(to, 1).tolist()} (RAS mm) part of the tumor would lie outside the scan or the region.",
-            "Choose a point farther inside, or make the tumor smaller first.",
-        )
+        raise no_room(to)
     return result
+
+
+def no_room(to: np.ndarray) -> GeometryError:
+    """The error for a tumor that does not fit at a point, RAS mm."""
+    message = f"Around {np.round(to, 1).tolist()} (RAS mm) part of the tumor would lie outside the scan or the region."
+    return GeometryError("geometry.move", message, "Choose a point farther inside, or make the tumor smaller first.")
 
 
 def grown(mask: np.ndarray, scene: Scene, volume_mm3: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.errors import GeometryError
+from TumorSynthLib.existing import no_room
 from TumorSynthLib.live_files import Boxed, LiveFiles
 from TumorSynthLib.placing import organ_of, place_of, placed_targets
 from TumorSynthLib.protocol import Request, shape_targets
@@ -147,8 +147,7 @@ class LiveShapes:
             free = bool(np.all((local >= 0) & (local < np.array(region.box.shape))))
             free = free and bool(region.volume.array[tuple(local.T)].all())
         if not free:
-            message = f"Around {list(request.to)} (RAS mm) part of the tumor would lie outside the scan or the region."
-            raise GeometryError("geometry.move", message, "Choose a point farther inside, or make the tumor smaller first.")
+            raise no_room(np.array(request.to))
         return LiveShape(moved, painted.measured)
 
 

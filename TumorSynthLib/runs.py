@@ -245,8 +245,9 @@ class Shape(Run):
     def _alone(self) -> None:
         overall(self.progress)("shape", 0.0)
         with self.timer.stage("shape"):
-            mask, warnings = place_alone(self.request, self.models.shapes, self._organ())
-            segments, more = self._segments(mask)
+            organ = organ_of(self.request, self.models.bundle.domains)
+            mask, warnings = place_alone(self.request, self.models.shapes, organ)
+            segments, more = self._segments(mask, organ)
         with self.timer.stage("writing"):
             write_segmentation(segments, mask.geometry, self.writer.path("segmentation.seg.nrrd"))
         measured = measure_mask(mask.array, mask.geometry)
@@ -258,7 +259,7 @@ class Shape(Run):
         geometry = scene.scan.geometry
         with self.timer.stage("shape"):
             mask, warnings = place_in_scan(self.request, scene, self.models.shapes, alive(report, "shape"))
-            segments, more = self._segments(Volume(mask, geometry))
+            segments, more = self._segments(Volume(mask, geometry), scene.domain.organ)
         if self.show is not None:
             self.show(mask, geometry)
         with self.timer.stage("writing"):
@@ -272,17 +273,14 @@ class Shape(Run):
         told = self.result(requested=requested, measured=measured, warnings=found, source_sha256=source.sha256)
         self.writer.write_json(told)
 
-    def _organ(self) -> str:
-        return organ_of(self.request, self.models.bundle.domains)
-
-    def _segments(self, mask: Volume) -> tuple[dict[str, np.ndarray], list[str]]:
+    def _segments(self, mask: Volume, organ: str) -> tuple[dict[str, np.ndarray], list[str]]:
         """The tumor, or its rest and its core where one is asked for."""
         if self.request.core is None:
             return {"Tumor": mask.array}, []
         request = self.request
         assert request.core is not None
         core, warnings = new_core(
-            mask.array, mask.geometry, request.core, self.models.shapes, self._organ(), request.seed
+            mask.array, mask.geometry, request.core, self.models.shapes, organ, request.seed
         )
         return {"Tumor": mask.array & ~core, "Core": core}, warnings
 
