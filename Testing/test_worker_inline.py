@@ -24,10 +24,11 @@ from typer.testing import CliRunner
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.cli import app
 from TumorSynthLib.errors import Cancelled, ImageError, OutputError, RequestError, TumorSynthError
+from TumorSynthLib.inline_courier import Courier
 from TumorSynthLib.inline_files import Names, parcel_of
 from TumorSynthLib.inline_results import IncomingResult
 from TumorSynthLib.pipeline import Editor
-from TumorSynthLib.protocol import parse_request
+from TumorSynthLib.protocol import Request, parse_request
 from TumorSynthLib.result import SYNTHETIC, read_result
 from TumorSynthLib.transfer import CHUNK, Piece, parse_have, parse_upload, piece_line
 from TumorSynthLib.volume import Geometry, Volume
@@ -585,3 +586,20 @@ def test_a_host_that_does_not_answer_is_told(tmp_path: Path, files: Path) -> Non
         with pytest.raises(WorkerError) as caught:
             client.run(insert(files, tmp_path / "far"))
         assert "255" in caught.value.message and "terminal" in caught.value.hint
+
+
+def test_a_host_that_ends_while_a_request_is_queued_is_told(
+    tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = Courier.submit
+
+    def late(courier: Courier, request: Request, name: str | int) -> None:
+        time.sleep(0.5)  # the end of the process is read in the meantime
+        submit(courier, request, name)
+
+    monkeypatch.setattr(Courier, "submit", late)
+    with WorkerClient([sys.executable, "-c", ""], inline=True) as client:
+        client.send(insert(files, tmp_path / "far"))
+        event = next(client.events(timeout=20), None)
+    assert event is not None and (event["event"], event["code"]) == ("failed", "worker.died")
+    assert [entry.name for entry in tmp_path.iterdir() if "partial" in entry.name] == []

@@ -210,26 +210,24 @@ class WorkerClient:
 
     def _submit(self, request: Request | Mapping[str, Any], events: "queue.Queue[Event] | None") -> str | int:
         checked = request if isinstance(request, Request) else parse_request(request)
-        with self._lock:
+        with self._lock:  # ``_end`` sees a request either nowhere or at the courier too: no last event is lost between them
             self._count += 1
             name = f"request-{self._count}" if checked.id is None else checked.id
             if name in self._pending:
                 raise RequestError("request.id", f"The id {name!r} is in use.", "Give each request an id of its own.")
             over = self._over
+            if not over and self._courier is not None:
+                self._courier.submit(checked, name)
             if not over:
                 self._pending[name] = events
         try:
             if over:
                 raise BrokenPipeError("the worker has ended")
-            if self._courier is not None:
-                self._courier.submit(checked, name)
-            else:
+            if self._courier is None:
                 self._write({**checked.to_dict(), "id": name})
-        except (OSError, TumorSynthError) as error:
+        except OSError as error:
             with self._lock:
                 self._pending.pop(name, None)
-            if isinstance(error, TumorSynthError):
-                raise
             raise self._process.died("before the request was sent") from error
         return name
 
