@@ -77,7 +77,7 @@ def main() -> int:
 
 def make_bundle(folder: Path) -> Path:
     """The bundle of the tests; the folder that it lies in."""
-    from conftest import make_tiny_bundle
+    from tiny_bundle import make_tiny_bundle
 
     return make_tiny_bundle(folder / "models").path.parent
 

@@ -160,7 +160,7 @@ def test_every_option_of_every_operation_is_a_field_of_the_request() -> None:
 def test_every_operation_is_offered(call: Any) -> None:
     listed = re.findall(r"^  ([a-z-]+)  ", call("--help").stdout.partition("Commands:")[2], re.MULTILINE)
     assert {*OPERATIONS, "lesions"} == set(OPS), "lesions are too much for options; `run` takes them from a file"
-    assert listed == [*OPERATIONS, "run", "batch", "plan", "ranges", "features", "bundles", "prepare", "evaluate"]
+    assert listed == [*OPERATIONS, "run", "batch", "plan", "ranges", "features", "bundles", "dicom", "prepare", "evaluate"]
     outcome = call("enhance", "scan.nrrd", "--mask", "m.nrrd", "--out", "a")
     assert outcome.exit_code == 2 and one_line(outcome.stderr)
 

@@ -1,6 +1,7 @@
 """The project's own files agree with each other: packaging, versions, licences of weights, README."""
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -8,8 +9,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import translations
 import typer
-from packaged_files import ROOT, files_in_list, files_in_tree
+from packaged_files import LISTS, ROOT, files_in_list, files_in_tree
 from packaging.requirements import Requirement
 from PIL import Image
 
@@ -37,7 +39,7 @@ def project_files() -> list[Path]:
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
 
 
-@pytest.mark.parametrize("name", ["LIBRARY_SCRIPTS", "LIBRARY_RESOURCES"])
+@pytest.mark.parametrize("name", LISTS)
 def test_the_extension_packages_every_file_of_the_tree(name: str) -> None:
     assert files_in_list(name) == files_in_tree()[name], "run `python3 Testing/packaged_files.py`"
 
@@ -112,3 +114,18 @@ def test_the_changelog_knows_the_version(pyproject: dict) -> None:
 
 def test_the_icon_has_the_size_that_the_extension_catalogue_asks_for() -> None:
     assert Image.open(ROOT / "Resources" / "Icons" / "TumorSynth.png").size == (128, 128)
+
+
+def test_translators_have_every_text_of_the_panel() -> None:
+    assert translations.TEMPLATE.read_text(encoding="utf-8") == translations.template(), "run `python3 Testing/translations.py`"
+
+
+def test_the_catalogue_entry_agrees_with_the_extension() -> None:
+    entry = json.loads((ROOT / "TumorSynth.json").read_text(encoding="utf-8"))
+    allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_type", "scm_url", "tier"}
+    assert set(entry) <= allowed and entry["tier"] == 1
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert f'set(EXTENSION_CATEGORY "{entry["category"]}")' in cmake
+    assert f'set(EXTENSION_DEPENDS "{" ".join(entry["build_dependencies"])}")' in cmake
+    for image in re.findall(r"/main/(Resources/\S+?)\"", cmake):
+        assert (ROOT / image).is_file(), f"{image} is missing"

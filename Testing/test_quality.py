@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import shape_statistics
 from joint_bundle import DOMAIN, NAMES, entry, joint_model, named, tumors, with_joint
 from scipy import ndimage
 from scipy.stats import kstest
+from tiny_bundle import shape_statistics
 
 from TumorSynthLib import quality
 from TumorSynthLib.agreement import agreement, agreement_on_grid

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_tiny_bundle, shape_statistics
 from joint_bundle import DOMAIN, NAMES, entry, joint_model, named, tumors, with_joint
+from tiny_bundle import make_tiny_bundle, shape_statistics
 from typer.testing import CliRunner
 
 from TumorSynthLib.bundle import BUNDLE_FILE, MODELS_VARIABLE, Bundle

@@ -214,7 +214,7 @@ def test_result_json_is_complete_and_strict(tmp_path: Path) -> None:
     assert values["timings"] == {"reading": 0.1235}
     assert set(values) == {
         *("request", "requested", "measured", "warnings", "candidates", "timings", "versions", "bundle"),
-        *("inputs", "source_sha256", "result_sha256", "synthetic", "schema", "device", "steps"),
+        *("inputs", "source_sha256", "result_sha256", "changed", "synthetic", "schema", "device", "steps"),
     }
 
 

@@ -24,6 +24,7 @@ from TumorSynthLib.line_buffer import LineBuffer
 from TumorSynthLib.mask_code import decode_mask, encode_mask
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.protocol import parse_request
+from TumorSynthLib.result import read_result
 from TumorSynthLib.stages import SHARES
 from TumorSynthLib.time_left import Pace, TimeLeft
 from TumorSynthLib.volume import Geometry, Volume
@@ -87,7 +88,7 @@ def collect(client: WorkerClient, until: Callable[[list[dict[str, Any]]], bool],
     """Events of the requests that were sent, until enough have come."""
     found: list[dict[str, Any]] = []
     for one in client.events(seconds):
-        if one["event"] != "ready":
+        if one["event"] not in ("started", "ready"):
             found.append(one)
         if until(found):
             return found
@@ -131,6 +132,7 @@ def test_an_insertion_tells_preview_and_progress_and_has_the_bytes_of_the_librar
     told, written = decode_mask(preview), read_mask(folder / "segmentation.seg.nrrd")
     ras = [volume.geometry.to_ras(np.argwhere(volume.array)) for volume in (told, written)]
     np.testing.assert_allclose(ras[0], ras[1], atol=1e-6)
+    assert events[-1]["changed"] == read_result(folder)["changed"] is not None
     progress = [one for one in events if one["event"] == "progress"]
     fractions = [one["fraction"] for one in progress]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0 and progress[-1]["seconds_left"] == 0.0

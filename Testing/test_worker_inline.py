@@ -123,7 +123,7 @@ def same_result(found: Path, expected: Path) -> None:
     for name in names:
         if name.endswith("result.json"):
             one, two = (read_result((folder / name).parent) for folder in (found, expected))
-            for key in ("requested", "measured", "warnings", "source_sha256", "result_sha256", "bundle", "request"):
+            for key in ("requested", "measured", "warnings", "source_sha256", "result_sha256", "changed", "bundle", "request"):
                 ours, theirs = one[key], two[key]
                 if key == "request":
                     ours, theirs = ({**told, "out": None, "id": None} for told in (ours, theirs))
@@ -150,6 +150,7 @@ def test_a_worker_without_the_files_makes_the_same_result_and_gets_each_file_onc
     assert str(remote.temporary) not in (folder / "result.json").read_text()
     kinds = [one["event"] for one in events]
     assert set(kinds) == {"progress", "preview", "done"} and kinds[-1] == "done" and {one["id"] for one in events} == {"far"}
+    assert events[-1]["changed"] == read_result(folder)["changed"] is not None
     fractions = [one["fraction"] for one in events if one["event"] == "progress"]
     stages = list(dict.fromkeys(one["stage"] for one in events if one["event"] == "progress"))
     assert fractions == sorted(fractions) and stages[0] == "sending" and stages[-1] == "returning" and fractions[-1] == 1.0

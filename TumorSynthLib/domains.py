@@ -1,14 +1,37 @@
 """Which domain an image belongs to: as asked, or by metadata and intensities."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from TumorSynthLib.configs import Domain
 from TumorSynthLib.errors import RequestError
-from TumorSynthLib.volume import Volume
+from TumorSynthLib.volume import Volume, some_voxels
 
 _MODALITIES = {"CT": "CT", "MR": "MR", "PT": "PET"}
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What an image shows."""
+
+    domain: Domain | None
+    """Its domain; None where that cannot be told."""
+    modality: str
+    """``CT``, ``MR``, ``PET`` or empty where nothing tells."""
+    candidates: tuple[Domain, ...]
+    """The domains of that modality, or all where none is known."""
+    found: str
+    """What there is to go by, where that is not enough."""
+
+    @property
+    def sentence(self) -> str:
+        """The same for the user."""
+        if self.domain is None:
+            return f"The domain cannot be told from this file (found {self.found})."
+        others = "; name another one if that is wrong" if self.modality == "CT" else ""
+        return f"The domain was found to be {self.domain.id}{others}."
 
 
 def choose_domain(
@@ -30,25 +53,30 @@ def choose_domain(
     """
     if asked != "auto":
         return named_domain(asked, domains), []
-    modality = _MODALITIES.get(metadata.get("modality", ""), "")
-    if modality == "CT" or (not modality and looks_like_ct(scan.array)):
+    found = recognized(domains, scan, metadata, center_ras)
+    if found.domain is not None:
+        return found.domain, [found.sentence]
+    listing = ", ".join(domain.id for domain in found.candidates)
+    raise RequestError("request.domain", found.sentence, f"Name one of: {listing}.")
+
+
+def recognized(domains: Sequence[Domain], scan: Volume, metadata: Mapping[str, str], center_ras: np.ndarray) -> Recognition:
+    """The domain of an image by metadata and intensities, or which ones it may be; parameters as for ``choose_domain``."""
+    told = _MODALITIES.get(metadata.get("modality", ""), "")
+    modality = told or ("CT" if looks_like_ct(scan.array) else "")
+    fitting = tuple(domain for domain in domains if modality and domain.modality.startswith(modality))
+    candidates = fitting or tuple(domains)
+    if modality == "CT":
         wanted = "lung-ct" if lung_share(scan, center_ras) > 0.25 else "soft-tissue-ct"
         for domain in domains:
             if domain.id == wanted:
-                return domain, [f"The domain was found to be {wanted}; name another one if that is wrong."]
-    fitting = [domain for domain in domains if modality and domain.modality.startswith(modality)]
-    if len(fitting) == 1:
-        return fitting[0], [f"The domain was found to be {fitting[0].id}."]
-    found = (
-        f"{modality} in general"
-        if modality
-        else f"values from {scan.array.min():g} to {scan.array.max():g}, no modality in the file"
-    )
-    raise RequestError(
-        "request.domain",
-        f"The domain cannot be told from this file (found {found}).",
-        f"Name one of: {', '.join(domain.id for domain in fitting or domains)}.",
-    )
+                return Recognition(domain, modality, candidates, "")
+    if told and len(fitting) == 1:
+        return Recognition(fitting[0], modality, candidates, "")
+    if told:
+        return Recognition(None, modality, candidates, f"{told} in general")
+    values = f"values from {scan.array.min():g} to {scan.array.max():g}, no modality in the file"
+    return Recognition(None, modality, candidates, values)
 
 
 def named_domain(name: str, domains: Sequence[Domain]) -> Domain:
@@ -74,8 +102,7 @@ def tissue(u: np.ndarray, domain: Domain) -> np.ndarray:
 
 def looks_like_ct(array: np.ndarray) -> bool:
     """Whether values look like Hounsfield units: air near -1000 in a fair share of the image, tissue around 0."""
-    flat = array.reshape(-1)
-    flat = flat[:: max(1, flat.size // 200_000)]
+    flat = some_voxels(array, 200_000)
     low, high = float(flat.min()), float(flat.max())
     tissue = float(np.mean((flat > -200) & (flat < 300)))
     return -3100.0 <= low <= -300.0 and high <= 32767.0 and tissue > 0.02

@@ -17,7 +17,7 @@ from TumorSynthLib.inline_files import Names, Parcel, parcel_of
 from TumorSynthLib.inline_order import Order, Over
 from TumorSynthLib.inline_results import IncomingResult, changed_texts, with_own_request
 from TumorSynthLib.input_files import input_files, with_files
-from TumorSynthLib.protocol import SCHEMA, Request, parse_request
+from TumorSynthLib.protocol import SCHEMA, Inquiry, Request, parse_message
 from TumorSynthLib.transfer import INLINE, UPLOAD, Piece, piece_line
 
 Event = dict[str, Any]
@@ -47,15 +47,16 @@ class Courier:
         self._answers: queue.Queue[Event] = queue.Queue()
         threading.Thread(target=self._work, daemon=True).start()
 
-    def submit(self, request: Request, name: str | int) -> None:
-        """Take over a request.
+    def submit(self, request: Request | Inquiry, name: str | int) -> None:
+        """Take over a request or an inquiry.
 
         Raises
         ------
         OutputError : when its result cannot lie where it should.
         """
-        wanted = None if request.preview else request.out
-        result = None if wanted is None else IncomingResult(wanted, request.overwrite)
+        result = None
+        if isinstance(request, Request) and request.out is not None and not request.preview:
+            result = IncomingResult(request.out, request.overwrite)
         order = Order(name, {**request.to_dict(), "id": name}, result)
         with self._guard:
             self._orders[name] = order
@@ -158,13 +159,13 @@ class Courier:
         names = {path: self._names.name(parcel, order.check) for path, parcel in parcels.items()}
         order.texts = {f"{UPLOAD}{name}": path for path, name in names.items()}
         values = with_files(order.own, lambda path: f"{UPLOAD}{names[path]}")
-        if order.own["out"] is not None:
+        if order.own.get("out") is not None:
             values["out"] = f"{INLINE}{secrets.token_hex(8)}"
             order.texts[values["out"]] = order.own["out"]
         by_name = {name: parcels[path] for path, name in names.items()}
         if by_name:
             self._upload(order, by_name)
-        line = {**parse_request(values).to_dict(), "id": order.name}
+        line = {**parse_message(values).to_dict(), "id": order.name}
         with self._guard:  # so that no cancel goes ahead of it
             order.check()
             self._write(line)

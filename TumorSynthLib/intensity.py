@@ -6,6 +6,7 @@ import numpy as np
 
 from TumorSynthLib.configs import Domain
 from TumorSynthLib.errors import ImageError
+from TumorSynthLib.volume import some_voxels
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ def foreground(array: np.ndarray) -> np.ndarray:
 
     At most about a million voxels are looked at, on a regular stride, so that the cost does not grow with the scan.
     """
-    flat = array.reshape(-1)
-    flat = flat[:: max(1, flat.size // 1_000_000)]
+    flat = some_voxels(array, 1_000_000)
     values, counts = np.unique(flat, return_counts=True)
     top = int(np.argmax(counts))
     if counts[top] >= 0.05 * flat.size and values.size > 1:

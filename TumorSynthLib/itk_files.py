@@ -63,12 +63,12 @@ def itk_errors(path: Path, verb: str = "read") -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def to_volume(image: sitk.Image, path: Path, unit: str) -> Volume:
-    """Array [i, j, k] and affine to RAS of a SimpleITK image."""
+def to_volume(image: sitk.Image, path: Path, unit: str, flat: bool = False) -> Volume:
+    """Array [i, j, k] and affine to RAS of a SimpleITK image; a ``flat`` one may be a single voxel thick."""
     if image.GetNumberOfComponentsPerPixel() != 1 or "complex" in image.GetPixelIDTypeAsString():
         message = f"'{path}' has voxels of type '{image.GetPixelIDTypeAsString()}', expected one real number per voxel."
         raise ImageError("image.pixel_type", message, "Save one channel as its own file.")
-    geometry = _checked_geometry(Grid.of(image), path)
+    geometry = _checked_geometry(Grid.of(image), path, flat)
     while image.GetDimension() > 3:
         image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     return Volume(sitk.GetArrayFromImage(image).transpose(2, 1, 0), geometry, unit)
@@ -89,10 +89,10 @@ def header_geometry(path: Path) -> Geometry:
         return _checked_geometry(Grid.of(reader), path)
 
 
-def _checked_geometry(grid: Grid, path: Path) -> Geometry:
+def _checked_geometry(grid: Grid, path: Path, flat: bool = False) -> Geometry:
     """The grid of a 3D image, whose axes beyond the third have one voxel, in RAS."""
     size = grid.size[:3] if all(n == 1 for n in grid.size[3:]) else grid.size
-    if len(size) != 3 or min(size) < 2:
+    if len(size) != 3 or (min(size) < 2 and not flat):
         message = f"'{path}' has the size {' x '.join(str(n) for n in size)}, expected a 3D image with several slices."
         raise ImageError("image.dimensions", message, "Give a volume; save a time point or channel as its own file.")
     lps = _lps_affine(grid)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from TumorSynthLib.changes import changed_box
 from TumorSynthLib.existing import centroid
 from TumorSynthLib.preview import write_preview
 from TumorSynthLib.protocol import Request
@@ -13,6 +15,7 @@ from TumorSynthLib.result import ResultWriter
 from TumorSynthLib.scene import Scene
 from TumorSynthLib.synthesis import Made
 from TumorSynthLib.targets import Target
+from TumorSynthLib.volume import Box, some_voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,12 @@ class Outcome:
     def gone(self) -> np.ndarray | None:
         """Where a tumor was that is no longer there."""
         return self.target.mask if not self.target.parts else self.target.replaced
+
+    @cached_property
+    def changed(self) -> Box | None:
+        """The part of the scan that is not as it was; see ``changed_box``."""
+        masks = [mask for mask in (self.target.mask, self.target.replaced) if mask is not None]
+        return changed_box(self.before.scan, self.after.scan, masks)
 
     @property
     def requested(self) -> dict[str, float]:
@@ -141,7 +150,6 @@ def display_window(scene: Scene) -> tuple[float, float]:
     if scene.domain.modality == "CT":
         return (-1000.0, 400.0) if scene.domain.organ == "lung" else (-160.0, 240.0)
     if scene.domain.unit == "SUV":
-        box = scene.scan.array.reshape(-1)
-        return 0.0, float(np.clip(np.percentile(box[:: max(1, box.size // 500_000)], 99.8), 3.0, 12.0))
+        return 0.0, float(np.clip(np.percentile(some_voxels(scene.scan.array, 500_000), 99.8), 3.0, 12.0))
     low, high = scene.intensity.denormalize(np.array([0.0, 105.0]))
     return float(low), float(high)

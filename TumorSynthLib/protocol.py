@@ -1,7 +1,7 @@
 """Requests and events, schema 1 (standard library only, so that the Slicer side can import it).
 
 ``parse_request`` refuses everything that can be refused without opening a file. A request that it returns is complete:
-``parse_request(request.to_dict()) == request``.
+``parse_request(request.to_dict()) == request``. Questions that write nothing are inquiries, see ``inquiry``.
 """
 
 import json
@@ -12,18 +12,21 @@ from typing import Any, NoReturn
 from TumorSynthLib import json_checks as check
 from TumorSynthLib.errors import RequestError
 from TumorSynthLib.feature_names import SHAPE_ALIASES, SHAPE_FEATURES, TEXTURE_FEATURES
+from TumorSynthLib.inquiry import INQUIRIES, Inquiry, parse_inquiry
 from TumorSynthLib.json_checks import Point
-from TumorSynthLib.request_fields import FORMATS, METHODS, OPS, PARSERS, SCHEMA
+from TumorSynthLib.request_fields import FORMATS, METHODS, OPS, PARSERS, SCHEMA, check_schema
 
 __all__ = [
     "EVENTS",
     "FORMATS",
+    "INQUIRIES",
     "METHODS",
     "OPS",
     "SCHEMA",
     "SHAPE_ALIASES",
     "SHAPE_FEATURES",
     "TEXTURE_FEATURES",
+    "Inquiry",
     "Request",
     "check_fields",
     "event",
@@ -32,12 +35,14 @@ __all__ = [
     "line_id",
     "load_object",
     "parse_cancel",
+    "parse_inquiry",
     "parse_line",
+    "parse_message",
     "parse_request",
     "shape_targets",
 ]
 
-EVENTS = ("ready", "progress", "log", "preview", "have", "received", "file", "done", "failed", "cancelled")
+EVENTS = ("started", "ready", "progress", "log", "preview", "have", "received", "file", "done", "failed", "cancelled")
 
 _REQUIRED = {
     "insert": ("image",),
@@ -183,7 +188,7 @@ def parse_request(values: Mapping[str, Any]) -> Request:
     ------
     RequestError : with a code that starts with ``request.``; see the module's first lines.
     """
-    _check_schema(values)
+    check_schema(values)
     names = [item.name for item in fields(Request)]
     for name in values:
         if name not in names:
@@ -194,6 +199,17 @@ def parse_request(values: Mapping[str, Any]) -> Request:
     request = Request(**{name: PARSERS[name](name, value) for name, value in given.items()})
     _check_op(request)
     return request
+
+
+def parse_message(values: Mapping[str, Any]) -> Request | Inquiry:
+    """A checked inquiry where ``op`` is one of ``INQUIRIES``, a checked request otherwise.
+
+    Raises
+    ------
+    RequestError : as ``parse_request``.
+    """
+    asks = isinstance(values, Mapping) and values.get("op") in INQUIRIES
+    return parse_inquiry(values) if asks else parse_request(values)
 
 
 def parse_cancel(values: Mapping[str, Any]) -> str | int | None:
@@ -209,7 +225,7 @@ def check_fields(values: Mapping[str, Any], known: tuple[str, ...]) -> None:
     ------
     RequestError : with what was found and expected.
     """
-    _check_schema(values)
+    check_schema(values)
     for name in values:
         if name not in ("schema", "op", "id", *known):
             message = f"Field {check.shown(name)} is unknown in a line with the op {check.shown(values['op'])}."
@@ -290,22 +306,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise ValueError("a field comes twice")
     return values
-
-
-def _check_schema(values: Mapping[str, Any]) -> None:
-    """It is an object, ``schema`` and ``op`` are there, and the schema is ours."""
-    if not isinstance(values, Mapping):
-        raise check.type_error("request", values, "an object with the fields of a request")
-    for name in ("schema", "op"):
-        if values.get(name) is None:
-            hint = f"Add it; schema is {SCHEMA}, op one of {', '.join(OPS)}."
-            raise RequestError("request.missing", f"Field '{name}' is missing.", hint)
-    schema = values["schema"]
-    if isinstance(schema, bool) or not isinstance(schema, int):
-        raise check.type_error("schema", schema, f"the number {SCHEMA}")
-    if schema != SCHEMA:
-        message = f"The request has schema {check.shown(schema)}, expected {SCHEMA}."
-        raise RequestError("request.schema", message, "Update the older of the two programs.")
 
 
 def _check_op(request: Request) -> None:

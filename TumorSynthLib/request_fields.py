@@ -182,3 +182,24 @@ PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "id": _id,
 }
 """How the value of each field is checked and turned into its final type."""
+
+
+def check_schema(values: Mapping[str, Any]) -> None:
+    """Refuse a line unless it is an object, ``schema`` and ``op`` are there, and the schema is ours.
+
+    Raises
+    ------
+    RequestError : with what was found and expected.
+    """
+    if not isinstance(values, Mapping):
+        raise check.type_error("request", values, "an object with the fields of a request")
+    for name in ("schema", "op"):
+        if values.get(name) is None:
+            hint = f"Add it; schema is {SCHEMA}, op one of {', '.join(OPS)}."
+            raise RequestError("request.missing", f"Field '{name}' is missing.", hint)
+    schema = values["schema"]
+    if isinstance(schema, bool) or not isinstance(schema, int):
+        raise check.type_error("schema", schema, f"the number {SCHEMA}")
+    if schema != SCHEMA:
+        message = f"The request has schema {check.shown(schema)}, expected {SCHEMA}."
+        raise RequestError("request.schema", message, "Update the older of the two programs.")

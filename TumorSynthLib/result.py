@@ -79,6 +79,7 @@ def build_result(
     inputs: Mapping[str, str] | None = None,
     source_sha256: str | None = None,
     result_sha256: str | None = None,
+    changed: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """The contents of ``result.json``.
 
@@ -96,6 +97,8 @@ def build_result(
     inputs : SHA-256 of every file that the request reads, by the field that names it.
     source_sha256 : of the bytes of the input image; None without one.
     result_sha256 : of the bytes of the written image; None when only a mask was asked for.
+    changed : ``start`` and ``stop`` (i, j, k; the latter not included) of the box outside of which the written image equals the
+        input bit for bit, empty where all of it does; None when only a mask was asked for.
     """
     return {
         "schema": SCHEMA,
@@ -112,6 +115,7 @@ def build_result(
         "inputs": dict(inputs or {}),
         "source_sha256": source_sha256,
         "result_sha256": result_sha256,
+        "changed": None if changed is None else dict(changed),
         "versions": dict(versions()),
     }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from TumorSynthLib.changes import told_box, union
 from TumorSynthLib.core_shape import new_core
 from TumorSynthLib.existing import centroid
 from TumorSynthLib.input_files import input_files
@@ -136,6 +137,7 @@ class Run:
                 "warnings": outcome.warnings,
                 "candidates": outcome.candidates(),
                 "steps": outcome.steps,
+                "changed": told_box(outcome.changed),
                 "more": outcome.told(),
             }
         filled |= values
@@ -180,11 +182,12 @@ class Grow(Run):
         with self.timer.stage("texture"):
             synthesizer = Synthesizer(self.models.bundle, self.models.texture)
             healed = synthesizer.healed(request, scene, scene.painted, lambda stage, share: first("shape", 0.0))
-        folders = []
+        folders, changed = [], []
         for number, volume in enumerate(request.volumes_ml):
             whole, self.timer = self.timer, Timer()
             report = overall(part_of(self.progress, number, count))
             outcome = self.make(request, scene, report, healed, volume)
+            changed.append(outcome.changed)
             folders.append(f"{number + 1:02d}_{volume:g}mL")
             with self.timer.stage("writing"):
                 checksum = self.write_image(outcome.after.scan, outcome.segments, outcome.after.labels, folders[-1], report)
@@ -192,7 +195,8 @@ class Grow(Run):
             told = self.result(outcome, source_sha256=source.sha256, result_sha256=checksum)
             self.writer.write_json(told, folders[-1])
             self.timer = whole
-        told = self.result(warnings=scene.warnings, source_sha256=source.sha256, more={"series": folders})
+        box = told_box(union(changed))
+        told = self.result(warnings=scene.warnings, source_sha256=source.sha256, changed=box, more={"series": folders})
         self.writer.write_json(told)
         overall(self.progress)("writing", 1.0)
 
@@ -220,15 +224,15 @@ class Lesions(Run):
                 write_outcome_preview(outcome, self.writer, f"preview{'' if number == 1 else f'-{number:02d}'}.png")
         told = [self._lesion(name, outcome) for name, outcome in zip(names, outcomes, strict=True)]
         warnings += [f"{name}: {text}" for name, outcome in zip(names, outcomes, strict=True) for text in outcome.warnings]
-        more = {"lesions": told}
-        told_all = self.result(warnings=warnings, source_sha256=source.sha256, result_sha256=checksum, more=more)
-        self.writer.write_json(told_all)
+        values: dict[str, Any] = {"warnings": warnings, "source_sha256": source.sha256, "result_sha256": checksum}
+        box = told_box(union(outcome.changed for outcome in outcomes))
+        self.writer.write_json(self.result(**values, changed=box, more={"lesions": told}))
         overall(self.progress)("writing", 1.0)
 
     def _lesion(self, name: str, outcome: Outcome) -> dict[str, Any]:
         told = {"name": name, "request": outcome.request.to_dict(), "requested": outcome.requested}
         rest = {"measured": dict(outcome.measured), "warnings": list(outcome.warnings), "candidates": outcome.candidates()}
-        return {**told, **rest, "steps": outcome.steps, **outcome.told()}
+        return {**told, **rest, "steps": outcome.steps, "changed": told_box(outcome.changed), **outcome.told()}
 
 
 class Shape(Run):
@@ -279,9 +283,7 @@ class Shape(Run):
             return {"Tumor": mask.array}, []
         request = self.request
         assert request.core is not None
-        core, warnings = new_core(
-            mask.array, mask.geometry, request.core, self.models.shapes, organ, request.seed
-        )
+        core, warnings = new_core(mask.array, mask.geometry, request.core, self.models.shapes, organ, request.seed)
         return {"Tumor": mask.array & ~core, "Core": core}, warnings
 
 

@@ -92,7 +92,8 @@ def read_mask(path: str | Path, label: int = 1) -> Volume:
 
     Parameters
     ----------
-    path : a label map in any format of ``read_volume``, or a ``.seg.nrrd`` of 3D Slicer, also with overlapping segments.
+    path : a label map in any format of ``read_volume``, or a ``.seg.nrrd`` of 3D Slicer, also with overlapping segments. It
+        may be cropped around the mask, and one voxel thick.
     label : value of the voxels. Where segments in several layers have this value, the first layer counts.
 
     Raises
@@ -115,7 +116,7 @@ def read_mask(path: str | Path, label: int = 1) -> Volume:
             message = f"'{path}' has {components} layers, but a segment lies in layer {layer}."
             raise ImageError("mask.header", message, "Save it again in Slicer.")
         image = sitk.VectorIndexSelectionCast(image, layer)
-    volume = to_volume(image, path, "")
+    volume = to_volume(image, path, "", flat=True)
     inside = volume.array == label
     if not inside.any():
         names = {segment.label: segment.name for segment in segments}

@@ -3,6 +3,7 @@
 Lines in
     A request (``protocol.Request``), with an ``id`` if its events are to be told apart. Requests are carried out one
     after the other. One with ``"preview": true`` goes ahead of those that wait, and cancels older ones of its kind.
+    An inquiry (``inquiry.Inquiry``) goes ahead of edits that wait, and may be answered before ``ready``.
     ``{"schema": 1, "op": "cancel"}`` cancels the request that runs; with ``"id"`` the one of that id, also while it waits.
     The end of the input cancels everything and ends the worker.
 
@@ -16,6 +17,8 @@ Lines in, where the worker does not see its client's files
     An ``out`` that starts with ``inline:`` asks for the result in lines.
 
 Events out
+    ``started``: ``pid`` of this process and ``session``, whether it leads a process group of its own (see ``--session``). It is
+    the first event, a moment after the start and long before ``ready``.
     ``ready``: ``schema``, ``bundle`` (id, version, sha256) and ``device`` of the networks that are loaded, null if there
     are none.
     ``progress``: ``id``, ``stage``, ``fraction`` of the whole run, ``seconds_left``.
@@ -24,8 +27,9 @@ Events out
     ``have``: ``id``, ``names`` of the files that are here. ``received``: ``id``, ``name``, ``bytes`` of the file so far.
     ``file``: ``id`` and a piece of a result: ``path`` in the result folder, ``data`` in base64, ``last``, on the last piece
     ``sha256`` of the file, and ``fraction`` of the whole result.
-    ``done``: ``id``, ``result`` (the result folder, or the request's ``inline:``); of a preview ``result`` null, ``measured``
-    shape features and ``warnings``. ``cancelled``: ``id``.
+    ``done``: ``id``, ``result`` (the result folder, or the request's ``inline:``) and ``changed`` (see ``build_result``); of a
+    preview ``result`` null, ``measured`` shape features and ``warnings``; of an inquiry ``result`` null and the answer.
+    ``cancelled``: ``id``.
     ``failed``: ``id`` (null for a line that names none), ``code``, ``message``, ``hint``.
     ``log``: ``level``, ``message``.
 
@@ -38,6 +42,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -49,6 +54,7 @@ from TumorSynthLib.worker_io import Inbox, claim_streams
 def main() -> None:
     """Run the worker until its input ends."""
     options = _options()
+    leads = _lead_session() if options.session else False
     # Threads that wait must not burn the cores that the user's other programs need; read when torch and NumPy are imported.
     # The networks run in torch's threads; NumPy's matrices have three columns, for which OpenBLAS's only spin.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -58,6 +64,7 @@ def main() -> None:
         signal.signal(number, _terminate)
     incoming, outgoing = claim_streams()
     events = EventWriter(outgoing)
+    events.send("started", pid=os.getpid(), session=leads)
     with Uploads(int(options.uploads * GIGABYTE), lambda text: events.send("log", level="info", message=text)) as uploads:
         inbox = Inbox(events, uploads)
         reader = threading.Thread(target=inbox.read, args=(incoming,), daemon=True)
@@ -80,7 +87,22 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", default="auto", help="device to load it on: auto, cpu, mps, cuda or cuda:N [auto]")
     kept = "gigabytes of files to keep that clients send in lines [4]"
     parser.add_argument("--uploads", type=float, default=4.0, metavar="GB", help=kept)
+    session = "lead a session and process group of its own, for a client that starts this through a launcher (not on Windows)"
+    parser.add_argument("--session", action="store_true", help=session)
     return parser.parse_args()
+
+
+def _lead_session() -> bool:
+    """Leave the process group that this was started in; whether there is now one of its own.
+
+    Where the client started a launcher, that has another number than this process, and to kill it would leave this one alive.
+    The client kills the group of the ``pid`` in ``started`` instead.
+    """
+    if sys.platform == "win32":
+        return False
+    with suppress(PermissionError):  # it leads a group already
+        os.setsid()
+    return os.getpgrp() == os.getpid()
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

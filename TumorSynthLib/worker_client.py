@@ -17,7 +17,8 @@ from typing import Any
 
 from TumorSynthLib.errors import Cancelled, RequestError, TumorSynthError
 from TumorSynthLib.inline_courier import Courier
-from TumorSynthLib.protocol import SCHEMA, Request, parse_request
+from TumorSynthLib.line_process import StartProcess
+from TumorSynthLib.protocol import SCHEMA, Inquiry, Request, parse_message
 from TumorSynthLib.worker_process import WorkerError, WorkerProcess, with_library
 
 __all__ = ["Event", "WorkerClient", "WorkerError"]
@@ -43,10 +44,21 @@ class WorkerClient:
     inline : whether the worker does not see this computer's files. They are then sent, and results come back.
     on_event : called with each event, from a thread of the client, also with the ``failed`` of a worker that has died.
     on_log : called with each line of the log, from a thread of the client.
+    start : starts the process, called like ``WorkerProcess``, which None stands for.
 
     Raises
     ------
     WorkerError : when the command cannot be started.
+
+    Notes
+    -----
+    With a ``start`` of its own a program may run everything in one thread. Events then come from its event loop, also from
+    inside of ``send``, ``cancel`` and ``close``; each of these may be called from ``on_event``. ``wait_ready``, ``run``,
+    ``preview``, ``ask`` and an ``events`` that waits would wait for themselves and are not to be used there.
+
+    With ``inline`` a thread of the client writes and calls ``on_event`` as well. Such a program has to let Python's threads
+    run, and its process has to take lines from any thread: by a queue that the event loop empties, never by waiting for the
+    event loop, which may itself wait for that thread.
     """
 
     def __init__(
@@ -58,6 +70,7 @@ class WorkerClient:
         inline: bool = False,
         on_event: EventCallback | None = None,
         on_log: Callable[[str], None] | None = None,
+        start: StartProcess | None = None,
     ) -> None:
         self._on_event = on_event
         self._others: queue.Queue[Event | None] = queue.Queue()
@@ -69,7 +82,7 @@ class WorkerClient:
         self._count = 0
         line = [*(command or [sys.executable]), "-u", "-m", "TumorSynthLib.worker", *arguments]
         surroundings = with_library(os.environ if environment is None else environment)
-        self._process = WorkerProcess(line, surroundings, self._take, self._end, on_log)
+        self._process = (start or WorkerProcess)(line, surroundings, self._take, self._end, on_log)
         self._courier = Courier(self._write, self._deliver) if inline else None
         self._process.listen()
 
@@ -108,8 +121,8 @@ class WorkerClient:
             raise self._process.died("before it was ready")
         return self._ready
 
-    def send(self, request: Request | Mapping[str, Any]) -> str | int:
-        """Queue a request and return its id, which is made up where the request has none.
+    def send(self, request: Request | Inquiry | Mapping[str, Any]) -> str | int:
+        """Queue a request or an inquiry and return its id, which is made up where it has none.
 
         Raises
         ------
@@ -169,7 +182,16 @@ class WorkerClient:
         done = self._finished(request, keep)
         return {**shown, "measured": done.get("measured", {}), "warnings": done.get("warnings", [])}
 
-    def _finished(self, request: Request | Mapping[str, Any], on_event: EventCallback | None) -> Event:
+    def ask(self, inquiry: Inquiry | Mapping[str, Any]) -> Event:
+        """The ``done`` event of an inquiry, whose fields are the answer.
+
+        Raises
+        ------
+        as ``run``.
+        """
+        return self._finished(inquiry, None)
+
+    def _finished(self, request: Request | Inquiry | Mapping[str, Any], on_event: EventCallback | None) -> Event:
         """The ``done`` event of a request."""
         events: queue.Queue[Event] = queue.Queue()
         name = self._submit(request, events)
@@ -208,8 +230,8 @@ class WorkerClient:
         """End the worker at once, with everything that it has started."""
         self._process.kill()
 
-    def _submit(self, request: Request | Mapping[str, Any], events: "queue.Queue[Event] | None") -> str | int:
-        checked = request if isinstance(request, Request) else parse_request(request)
+    def _submit(self, request: Request | Inquiry | Mapping[str, Any], events: "queue.Queue[Event] | None") -> str | int:
+        checked = request if isinstance(request, Request | Inquiry) else parse_message(request)
         with self._lock:  # ``_end`` sees a request either nowhere or at the courier too: no last event is lost between them
             self._count += 1
             name = f"request-{self._count}" if checked.id is None else checked.id
@@ -227,8 +249,11 @@ class WorkerClient:
                 self._write({**checked.to_dict(), "id": name})
         except OSError as error:
             with self._lock:
-                self._pending.pop(name, None)
-            raise self._process.died("before the request was sent") from error
+                told = not over and name not in self._pending  # ``_end`` was faster, and the request has its ``failed``
+                if not told:
+                    self._pending.pop(name, None)
+            if not told:
+                raise self._process.died("before the request was sent") from error
         return name
 
     def _write(self, values: Mapping[str, Any]) -> None:
@@ -243,14 +268,16 @@ class WorkerClient:
         elif line:  # what ssh or a launcher says
             self._process.note(line)
 
-    def _deliver(self, event: Event) -> None:
-        """An event to whom it concerns."""
+    def _deliver(self, event: Event, *, pending: bool = False) -> None:
+        """An event to whom it concerns; with ``pending`` only that of a request whose last event has not come yet."""
         translated = event if self._courier is None else self._courier.translated(event)
         if translated is None:
             return
         event = translated
         name = event.get("id")
         with self._lock:
+            if pending and name not in self._pending:
+                return
             route = None if name is None else self._pending.get(name)
             if event["event"] in FINAL and name is not None:
                 self._pending.pop(name, None)
@@ -268,10 +295,11 @@ class WorkerClient:
         """The worker is gone: tell everyone who waits for it."""
         with self._lock:
             self._over = True
-            pending = list(self._pending)
-        for name in pending:
+            names = list(self._pending)
+        for name in names:
             error = self._process.died("while it had the request")
-            self._deliver({"event": "failed", "id": name, "code": error.code, "message": error.message, "hint": error.hint})
+            told = {"event": "failed", "id": name, "code": error.code, "message": error.message, "hint": error.hint}
+            self._deliver(told, pending=True)
         self._greeted.set()
         self._others.put(None)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from TumorSynthLib.errors import RequestError, TumorSynthError
 from TumorSynthLib.line_buffer import LineBuffer
-from TumorSynthLib.protocol import Request, load_object, parse_cancel, parse_request
+from TumorSynthLib.protocol import Inquiry, Request, load_object, parse_cancel, parse_message
 from TumorSynthLib.transfer import parse_have, parse_upload, upload_names
 from TumorSynthLib.worker_events import EventWriter
 from TumorSynthLib.worker_files import Uploads
@@ -36,12 +36,22 @@ def claim_streams() -> tuple[int, int]:
 
 @dataclass(eq=False)
 class Job:
-    """A request on its way through the worker."""
+    """A request or an inquiry on its way through the worker."""
 
-    request: Request
+    request: Request | Inquiry
     """What to do."""
     cancelled: bool = False
     """Set by the reading thread, looked at by the working one."""
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it is a preview, of which only the latest is wanted."""
+        return isinstance(self.request, Request) and self.request.preview
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is a preview or an inquiry, for which a user waits."""
+        return self.is_preview or isinstance(self.request, Inquiry)
 
 
 class Inbox:
@@ -93,6 +103,14 @@ class Inbox:
                 self._running = self._waiting.popleft()
             return self._running
 
+    def next_inquiry(self) -> Job | None:
+        """The first inquiry that waits, if there is one; the job before counts as finished."""
+        with self._changed:
+            self._running = next((job for job in self._waiting if isinstance(job.request, Inquiry)), None)
+            if self._running is not None:
+                self._waiting.remove(self._running)
+            return self._running
+
     def cancel(self, name: str | int | None) -> None:
         """Cancel the jobs of that id, or with None the one that runs or is about to."""
         with self._changed:
@@ -125,16 +143,16 @@ class Inbox:
             if (size := self._uploads.take(piece, self._names_in_use())) is not None:
                 self._events.send("received", id=piece.id, name=piece.name, bytes=size)
         else:
-            self._put(Job(parse_request(values)))
+            self._put(Job(parse_message(values)))
 
     def _put(self, job: Job) -> None:
-        """Queue a job. Of the previews only the latest waits, ahead of everything else: a slider must not queue up."""
+        """Queue a job: previews and inquiries ahead of edits. Of the previews only the latest waits: a slider must not queue
+        up, and inquiries that wait beside it must have their turn.
+        """
         with self._changed:
-            dropped = self._drop([other for other in self._waiting if other.request.preview and job.request.preview])
-            if job.request.preview:
-                self._waiting.appendleft(job)
-            else:
-                self._waiting.append(job)
+            dropped = self._drop([other for other in self._waiting if other.is_preview and job.is_preview])
+            quick = sum(other.is_quick for other in self._waiting)
+            self._waiting.insert(quick if job.is_quick else len(self._waiting), job)
             self._changed.notify()
         self._tell_cancelled(dropped)
 

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from TumorSynthLib.bundle import Bundle, load_bundle
 from TumorSynthLib.device import choose_device
 from TumorSynthLib.errors import Cancelled, TumorSynthError
+from TumorSynthLib.inquiries import Inquiries
 from TumorSynthLib.live import LiveShapes
 from TumorSynthLib.mask_code import encode_box, encode_mask
 from TumorSynthLib.memory import is_lack_of_memory, lack_of_memory
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.possible import check_possible
-from TumorSynthLib.protocol import SCHEMA, Request
+from TumorSynthLib.protocol import SCHEMA, Inquiry, Request
+from TumorSynthLib.result import plain, read_result
 from TumorSynthLib.stages import SHARES
 from TumorSynthLib.time_left import Pace, TimeLeft
 from TumorSynthLib.volume import Geometry
@@ -42,12 +45,19 @@ class Worker:
         self._inbox = inbox
         self._events = events
         self._uploads = uploads
+        self._bundles: dict[str, Bundle] = {}
+        self._inquiries = Inquiries(self._bundle)
         self._editors: dict[tuple[str, str], Editor] = {}
         self._live: dict[str, LiveShapes] = {}
         self._pace = Pace(SHARES)
 
     def load(self, bundle: str, device: str) -> None:
-        """Load a bundle's networks and say ``ready``; a bundle that cannot be loaded is told of, others may be asked for."""
+        """Load a bundle's networks and say ``ready``; a bundle that cannot be loaded is told of, others may be asked for.
+
+        Inquiries that wait already are answered first.
+        """
+        while (job := self._inbox.next_inquiry()) is not None:
+            self._carry_out(job)
         ready: dict[str, Any] = {"schema": SCHEMA, "bundle": None, "device": None}
         try:
             editor = self._editor(bundle, device)
@@ -64,34 +74,39 @@ class Worker:
 
     def _carry_out(self, job: Job) -> None:
         """One job, from which the worker always comes back."""
-        request = job.request
-        left = TimeLeft(self._pace, units(request), time.monotonic(), max(1, len(request.volumes_ml)))
-        report, errand = Report(job, self._events, left), Errand(request, self._uploads)
+        request, errand = job.request, Errand(job.request, self._uploads)
+        left = TimeLeft(self._pace, units(request), time.monotonic(), parts(request))
+        report = Report(job, self._events, left)
         failed = False
         try:
             with errand:
-                done = self._shape(errand.request, report) if request.preview else self._edit(errand, report)
+                done = self._done(errand, report)
             self._events.send("done", id=request.id, **done)
         except Cancelled:
             self._events.send("cancelled", id=request.id)
         except Exception as error:  # whatever it was, the next request may be fine
             if not isinstance(error, TumorSynthError):
                 logging.getLogger(__name__).exception("The request %r failed.", request.id)
-            device = choose_device("auto") if request.device == "auto" else request.device
-            told = explained(error, report.stage, device, request.candidates)
-            self._events.fail(request.id, errand.told(told))
+            self._events.fail(request.id, errand.told(explained(error, report.stage, *_means(request))))
             failed = True
         if failed:
             gc.collect()  # outside of the handler, which holds on to everything that the request had made
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _edit(self, errand: Errand, report: "Report") -> dict[str, Any]:
-        """Write a result and send it back if that was asked for."""
+    def _done(self, errand: Errand, report: "Report") -> dict[str, Any]:
+        """The fields of ``done``."""
         request = errand.request
+        if isinstance(request, Inquiry):
+            return {"result": None, **plain(self._inquiries.answer(request, report.check))}
+        return self._shape(request, report) if request.preview else self._edit(request, errand, report)
+
+    def _edit(self, request: Request, errand: Errand, report: "Report") -> dict[str, Any]:
+        """Write a result and send it back if that was asked for."""
         check_possible(request)
         folder = self._editor(request.bundle, request.device).run(request, report.progress, report.preview)
-        return {"result": errand.delivered(folder, self._events, report.check)}
+        changed = read_result(folder)["changed"]
+        return {"result": errand.delivered(folder, self._events, report.check), "changed": changed}
 
     def _shape(self, request: Request, report: "Report") -> dict[str, Any]:
         """Tell a mask at once and write nothing."""
@@ -107,8 +122,13 @@ class Worker:
     def _editor(self, bundle: str, device: str) -> Editor:
         key = (bundle, choose_device(device))
         if key not in self._editors:
-            self._editors[key] = Editor(*key)
+            self._editors[key] = Editor(self._bundle(bundle), key[1])
         return self._editors[key]
+
+    def _bundle(self, name: str) -> Bundle:
+        if name not in self._bundles:
+            self._bundles[name] = load_bundle(name)
+        return self._bundles[name]
 
 
 class Report:
@@ -152,11 +172,23 @@ class Report:
             raise Cancelled
 
 
-def units(request: Request) -> dict[str, int]:
+def parts(request: Request | Inquiry) -> int:
+    """How often a run goes through all its stages."""
+    return max(1, len(request.volumes_ml)) if isinstance(request, Request) else 1
+
+
+def units(request: Request | Inquiry) -> dict[str, int]:
     """How often the work of the stages that repeat is done."""
-    if request.op == "shape":
+    if isinstance(request, Inquiry) or request.op == "shape":
         return {"sampling": 0, "compositing": 0, "measuring": 0}
     return {"sampling": request.steps * request.candidates, "compositing": request.candidates}
+
+
+def _means(request: Request | Inquiry) -> tuple[str, int]:
+    """The device and the number of candidates of a request; inquiries use neither."""
+    if isinstance(request, Inquiry):
+        return "cpu", 1
+    return choose_device("auto") if request.device == "auto" else request.device, request.candidates
 
 
 def explained(error: Exception, stage: str, device: str, candidates: int) -> TumorSynthError:

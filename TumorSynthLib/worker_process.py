@@ -15,31 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from TumorSynthLib.errors import TumorSynthError
 from TumorSynthLib.line_buffer import LineBuffer
+from TumorSynthLib.line_process import LOG_LINES, MAX_LINE, WorkerError, worker_died
 
-MAX_LINE = 1 << 26
-"""Longest line that is read, in bytes; previews are the long ones."""
-LOG_LINES = 1000
-"""Lines of the log that are kept."""
-
-
-class WorkerError(TumorSynthError):
-    """The worker could not be started or has ended.
-
-    Parameters
-    ----------
-    message, hint : as ``TumorSynthError``; the code is ``worker.died``.
-    log : the last lines that the worker wrote.
-    """
-
-    def __init__(self, message: str, hint: str, log: str) -> None:
-        super().__init__("worker.died", message, hint)
-        self.log = log
+__all__ = ["LOG_LINES", "MAX_LINE", "WorkerError", "WorkerProcess", "with_library", "worker_died"]
 
 
 class WorkerProcess:
-    """A process that is started now; its lines are read in threads from ``listen`` on.
+    """A ``LineProcess`` that is started now; its lines are read in threads from ``listen`` on.
 
     Parameters
     ----------
@@ -128,9 +111,7 @@ class WorkerProcess:
         self._log_thread.join(1.0)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
-        how, hint = _end_of(self._process.returncode)
-        last = f" Its last words: {self._log[-1]}" if self._log else ""
-        return WorkerError(f"The worker {how} {when}.{last}", hint, self.log)
+        return worker_died(self._process.returncode, when, self.log)
 
     def _read_lines(self) -> None:
         buffer = LineBuffer(MAX_LINE)
@@ -162,18 +143,6 @@ def with_library(environment: Mapping[str, str]) -> dict[str, str]:
         return dict(environment)
     paths = [str(parent), *filter(None, [environment.get("PYTHONPATH")])]
     return {**environment, "PYTHONPATH": os.pathsep.join(paths)}
-
-
-def _end_of(code: int | None) -> tuple[str, str]:
-    """How a process ended, and what to do about it; a launcher tells the signal that ended its child as 128 and more."""
-    signalled = 0 if code is None else -code if code < 0 else code - 128
-    if signalled == 9:
-        hint = "Most often the computer has run out of memory: ask for fewer candidates, crop the scan around the tumor, or"
-        return "was killed (signal 9)", f"{hint} close other programs. Then start it again."
-    how = "ended" if code is None else f"ended by signal {-code}" if code < 0 else f"ended with code {code}"
-    if code == 255:
-        return how, "ssh ends so when the connection is lost or refused: check that the command works in a terminal."
-    return how, "Start it again; its log tells more."
 
 
 def _there(stream: IO[bytes] | None) -> IO[bytes]:

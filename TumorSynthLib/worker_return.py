@@ -11,7 +11,7 @@ from typing import Any
 
 from TumorSynthLib.errors import TumorSynthError
 from TumorSynthLib.input_files import with_files
-from TumorSynthLib.protocol import Request, parse_request
+from TumorSynthLib.protocol import Inquiry, Request, parse_message
 from TumorSynthLib.transfer import CHUNK, INLINE, UPLOAD, upload_name, with_texts
 from TumorSynthLib.worker_events import EventWriter
 from TumorSynthLib.worker_files import Uploads
@@ -21,7 +21,7 @@ BACKLOG = 4 * CHUNK
 
 
 class Errand:
-    """A request that can be carried out here; in its ``with`` block the files that were sent have their places.
+    """A request or an inquiry that can be carried out here; in its ``with`` block the files that were sent have their places.
 
     Parameters
     ----------
@@ -29,21 +29,21 @@ class Errand:
     uploads : the files that were sent.
     """
 
-    def __init__(self, request: Request, uploads: Uploads) -> None:
+    def __init__(self, request: Request | Inquiry, uploads: Uploads) -> None:
         self.request = request
         self._uploads = uploads
         self._names: dict[str, str] = {}
         self._home: Path | None = None
 
     def __enter__(self) -> "Errand":
-        request = self.request
-        values = with_files(request.to_dict(), self._local)
-        if request.out is not None and request.out.startswith(INLINE):
+        values = with_files(self.request.to_dict(), self._local)
+        out = str(values.get("out") or "")
+        if out.startswith(INLINE):
             self._home = self._uploads.new_folder()
             values["out"] = str(self._home / "result")
-            self._names[values["out"]] = request.out
+            self._names[values["out"]] = out
         if self._names:
-            self.request = parse_request(values)
+            self.request = parse_message(values)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from TumorSynthLib.cli import plan, ranges, tools
+from TumorSynthLib.cli.dicom import dicom
 from TumorSynthLib.cli.edit import edit_command
 from TumorSynthLib.cli.run import run
 from TumorSynthLib.errors import TumorSynthError
@@ -81,7 +82,8 @@ def _program(
 
 for _op, _help in OPERATIONS.items():
     app.command(_op, help=_help)(edit_command(_op))
-for _command in (run, tools.batch, plan.plan, ranges.ranges, tools.features, tools.bundles, tools.prepare, tools.evaluate):
+_COMMANDS = (run, tools.batch, plan.plan, ranges.ranges, tools.features, tools.bundles, dicom, tools.prepare, tools.evaluate)
+for _command in _COMMANDS:
     app.command(_command.__name__)(_command)
 
 

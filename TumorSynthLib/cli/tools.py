@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from TumorSynthLib.bundle import Bundle, list_bundles, load_bundle
+from TumorSynthLib.bundle import load_bundle
+from TumorSynthLib.bundle_list import described_bundles
 from TumorSynthLib.cli.report import progress_bar, show_json
-from TumorSynthLib.errors import BundleError
 
 if TYPE_CHECKING:
     from TumorSynthLib.batch_runners import Runner
@@ -66,39 +66,28 @@ def _runner(workers: int | None, scheduler: str | None) -> "Runner":
 def features(
     image: Annotated[Path, typer.Argument(help="Scan.", metavar="IMAGE")],
     mask: Annotated[Path, typer.Argument(help="Mask or label map.", metavar="MASK")],
-    domain: Annotated[str, typer.Option("--domain", help="Organ and modality, see the command bundles.")],
+    domain: Annotated[str, typer.Option("--domain", help="Organ and modality, see the command bundles; or auto.")],
     label: Annotated[int, typer.Option("--label", help="Value of the region in the mask.")] = 1,
     bundle: _BundleName = "base",
     as_json: _Json = False,
 ) -> None:
     """Measure the radiomics features of a region, with the bundle's pinned settings."""
-    values = _measure(image, mask, label, load_bundle(bundle), domain)
+    loaded = load_bundle(bundle)
+    from TumorSynthLib.region_features import measure_files
+
+    found = measure_files(image, mask, label, domain, loaded)
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}", err=True)
     if as_json:
-        show_json(values)
+        show_json(found.measured)
     else:
-        for name, value in values.items():
+        for name, value in found.measured.items():
             typer.echo(f"{name:<48} {value:.6g}")
-
-
-def _measure(image: Path, mask: Path, label: int, bundle: Bundle, domain_id: str) -> dict[str, float]:
-    domain, settings = bundle.domain(domain_id), bundle.radiomics(domain_id)
-    from TumorSynthLib.features import measure_shape, measure_texture
-    from TumorSynthLib.intensity import fit_intensity
-    from TumorSynthLib.volume import mask_box
-    from TumorSynthLib.volume_io import mask_on_grid, read_mask, read_volume
-
-    volume = read_volume(image)
-    region = mask_on_grid(read_mask(mask, label), volume.geometry)
-    intensity = fit_intensity(volume.array, domain)
-    box = mask_box(region)
-    geometry, inside = volume.geometry.cropped(box), region[box.slices]
-    u = intensity.normalize(volume.array[box.slices])
-    return measure_shape(inside, geometry) | measure_texture(u, inside, geometry, settings)
 
 
 def bundles(as_json: _Json = False) -> None:
     """List the model bundles with their licences and domains."""
-    listed = [_describe(name) for name in list_bundles()]
+    listed = described_bundles()
     if as_json:
         show_json(listed)
     else:
@@ -108,16 +97,6 @@ def bundles(as_json: _Json = False) -> None:
             typer.echo("There are no bundles.")
     if any("error" in entry for entry in listed):
         raise typer.Exit(1)
-
-
-def _describe(name: str) -> dict[str, Any]:
-    try:
-        bundle = load_bundle(name)
-    except BundleError as error:
-        return {"id": name, "error": str(error)}
-    domains = [{"id": item.id, "organ": item.organ, "modality": item.modality, "unit": item.unit} for item in bundle.domains]
-    texts = {"licence": bundle.licence, "intended_use": bundle.info["intended_use"], "path": bundle.path}
-    return {**bundle.identity, **texts, "domains": domains}
 
 
 def _show_bundle(entry: dict[str, Any]) -> None:

@@ -1,0 +1,64 @@
+"""The panel's output: where results are shown, and how they leave 3D Slicer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from TumorSynthSlicer.panel.action_button import ActionButton
+
+
+class OutputSection:
+    """Exports. The output nodes are bound to the parameters by the .ui file.
+
+    Parameters
+    ----------
+    ui : widgets by name.
+    session : what is being worked on.
+    chooseFolder : asks for a folder under a title, and gives an empty path where the user thinks better of it.
+    """
+
+    def __init__(self, ui: Any, session: Any, chooseFolder: Callable[[str], str] | None = None) -> None:
+        self._ui, self._session = ui, session
+        self._chooseFolder = chooseFolder or self._ask
+        self._written = ""
+        self._buttons = [
+            ActionButton(ui.exportDicomButton, session, "exportDicom", self.exportDicom),
+            ActionButton(ui.exportFilesButton, session, "exportFiles", self.exportFiles),
+        ]
+        session.exported.connect(self._onExported)
+
+    def cleanup(self) -> None:
+        """Listen no longer."""
+        self._session.exported.disconnect(self._onExported)
+
+    def refresh(self) -> None:
+        """Show the session as it is."""
+        for button in self._buttons:
+            button.refresh()
+        ui, running = self._ui, self._session.state == "running"
+        ui.outputVolumeSelector.enabled = ui.outputSegmentationSelector.enabled = not running
+        ui.exportLabel.text = "\n".join(text for text in (self._written, self._session.dicomNote) if text)
+        ui.exportLabel.visible = bool(ui.exportLabel.text)
+
+    def exportDicom(self) -> None:
+        """Ask for a folder and write a DICOM series there."""
+        folder = self._chooseFolder(_("Folder for the synthetic DICOM series"))
+        if folder:
+            self._session.exportDicom(folder)
+
+    def exportFiles(self) -> None:
+        """Ask for a folder and write volume, segmentation and manifest there."""
+        folder = self._chooseFolder(_("Folder for volume, segmentation and manifest"))
+        if folder:
+            self._session.exportFiles(folder)
+
+    def _onExported(self, folder: Any) -> None:
+        self._written = _("Written to {folder}.").format(folder=folder)
+        slicer.util.showStatusMessage(self._written, 5000)
+        self.refresh()
+
+    def _ask(self, title: str) -> str:
+        return str(qt.QFileDialog.getExistingDirectory(self._ui.outputSection, title, ""))
