@@ -63,8 +63,15 @@ def test_the_source_is_only_read_and_a_cancelled_export_leaves_nothing(tmp_path:
 
 
 def test_the_manifest_tells_checksums_and_uids_of_everything(tmp_path: Path) -> None:
-    source, result, _, _ = make_case(tmp_path)
-    exported = export_dicom(result, tmp_path / "out", source)
+    request = {
+        "op": "insert",
+        "seed": 7,
+        "image": "/scans/Doe/ct.nrrd",
+        "lesions": [{"mask": "C:\\Doe\\m.nrrd"}],
+        "out": "Doe/1",
+    }
+    source, result, _, _ = make_case(tmp_path, request=request)
+    exported = export_dicom(result, tmp_path / "out", source, DicomOptions(modality="CT"))
     manifest = json.loads((exported.out / "manifest.json").read_text())
     assert manifest == exported.manifest
     for entry in [*manifest["image"]["files"], manifest["segmentation"]]:

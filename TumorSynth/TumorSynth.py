@@ -77,8 +77,6 @@ class TumorSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from TumorSynthSlicer.panel.panel import Panel
         from TumorSynthSlicer.review import Review
         from TumorSynthSlicer.session import Session
-        from TumorSynthSlicer.temporary_files import TemporaryFiles
-        from TumorSynthSlicer.worker_service import WorkerService
 
         ScriptedLoadableModuleWidget.setup(self)
         widget = slicer.util.loadUI(str(part("Resources/UI/TumorSynth.ui")))
@@ -86,9 +84,8 @@ class TumorSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(widget)
         self.logic = TumorSynthLogic()
-        self.service, self.files, self.review = WorkerService(), TemporaryFiles(), Review()
-        self.session = Session(None, self.service, self.files, self.review)
-        self.panel = Panel(self.ui, self.session, self.service)
+        self.session = Session(None, self.logic.service, self.logic.files, Review())
+        self.panel = Panel(self.ui, self.session, self.logic.service)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
@@ -108,7 +105,8 @@ class TumorSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Another module is looked at: nothing blinks or waits for a click, but work goes on."""
-        self.panel.leave()
+        if self.panel is not None:
+            self.panel.leave()
 
     def cleanup(self) -> None:
         """The module goes, or the application does: nothing is left running."""
@@ -116,12 +114,12 @@ class TumorSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         panel, self.panel = self.panel, None
         slicer.app.disconnect("aboutToQuit()", self.cleanup)
-        self.removeObservers()
         self.setParameterNode(None)
+        self.removeObservers()
         panel.cleanup()
         self.session.close()
-        self.service.stop()
-        self.files.close()
+        self.logic.service.stop()
+        self.logic.files.close()
 
     def setParameterNode(self, parameters: Any) -> None:
         """Let widgets and session follow another parameter node, or none."""

@@ -1,6 +1,7 @@
 """The manifest beside exported files: from what, how and with what they were made, with a checksum of each."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import highdicom
@@ -10,6 +11,7 @@ from TumorSynthLib.dicom_export_options import SEGMENTATION_FILE, Progress
 from TumorSynthLib.dicom_export_plan import Plan
 from TumorSynthLib.dicom_export_source import SourceSlice
 from TumorSynthLib.dicom_export_write import WrittenSegmentation, WrittenSlices
+from TumorSynthLib.input_files import with_files
 from TumorSynthLib.result import SYNTHETIC, versions
 from TumorSynthLib.version import VERSION
 from TumorSynthLib.volume_io import sha256_file
@@ -66,7 +68,7 @@ def manifest_of(
         "versions": {**versions(), "tumorsynth": VERSION, "pydicom": pydicom.__version__, "highdicom": highdicom.__version__},
         "bundle": told.get("bundle"),
         "seed": plan.result.request.get("seed"),
-        "request": plan.result.request,
+        "request": _without_folders(plan.result.request),
         "edits": told.get("edits"),
         "source_sha256": told.get("source_sha256"),
         "result": {"files": dict(plan.result.checksums)},
@@ -77,6 +79,12 @@ def manifest_of(
         "patient_id": str(first.PatientID),
         "warnings": [*plan.warnings, *_warnings(plan, slices, segmentation)],
     }
+
+
+def _without_folders(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request with the names of its files alone: folders often bear the names of patients."""
+    named = with_files(request, lambda path: re.split(r"[/\\]", path)[-1])
+    return {name: value for name, value in named.items() if name != "out"}
 
 
 def _segmentation(written: WrittenSegmentation | None) -> dict[str, Any] | None:

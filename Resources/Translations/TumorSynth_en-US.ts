@@ -200,7 +200,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Operation</source>
+      <source>Task</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -232,7 +232,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Remove</source>
+      <source>✕</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -321,6 +321,10 @@
     </message>
     <message>
       <source>Give this tumor another size, shape or texture.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Remove</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1351,7 +1355,11 @@
   <context>
     <name>panel.output_section</name>
     <message>
-      <source>Folder for the synthetic DICOM series</source>
+      <source>Folder for the synthetic DICOM series, with the headers of the scan</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Folder for the synthetic DICOM series, with new headers: the scan's own are not in the DICOM database</source>
       <translation type="unfinished" />
     </message>
     <message>

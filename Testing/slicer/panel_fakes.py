@@ -71,6 +71,8 @@ class FakeSession:
         self.shown = -1
         self.state = "noScan"
         self.dicomNote = ""
+        self.review: Any = None
+        self.outline = SimpleNamespace(measured={}, message="")
         self.questions = SimpleNamespace(candidates=[])
         self.refused: dict[str, str] = {}
         self.calls: list[Any] = []
@@ -85,6 +87,10 @@ class FakeSession:
         """The lesion that is edited."""
         return self.lesions.get(self.lesions.selected) if self.lesions.selected else None
 
+    def problem(self, key: str) -> str:
+        """Why a lesion cannot be made."""
+        return ""
+
     def why(self, action: str) -> str:
         """Why an action is not possible."""
         return self.refused.get(action, "")
@@ -93,7 +99,7 @@ class FakeSession:
         """Any other method remembers that it was called."""
         if name.startswith("_"):
             raise AttributeError(name)
-        return lambda *values: self.calls.append((name, *values))
+        return lambda *values, **named: self.calls.append((name, *values, named) if named else (name, *values))
 
 
 def variant(seed: int, name: str = "1", **result: Any) -> Any:

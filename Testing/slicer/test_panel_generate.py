@@ -142,6 +142,13 @@ class GenerateTest(PanelCase):
         }
         self.assertEqual(colors, {"Volume": False, "Roundness": False, "Attenuation": True, "Heterogeneity": False})
 
+    def testWhatIsEqualButForRoundingDoesNotDiffer(self) -> None:
+        volume = {"shape_VoxelVolume": 2000.0}
+        self.session.variants = [variant(1, requested=volume, measured={"shape_VoxelVolume": 2000.0000000000005})]
+        self.session.shown = 0
+        self.refresh("result", "keep")
+        self.assertEqual(self.texts(self.ui.comparisonTable)[0][3], "0 mL")
+
     def testTheSelectedOneOfSeveralLesionsIsCompared(self) -> None:
         left, right = (
             {"name": name, "requested": {}, "measured": {"shape_VoxelVolume": volume}, "quality": PLAUSIBLE}

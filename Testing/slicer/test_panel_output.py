@@ -13,8 +13,8 @@ class OutputTest(PanelCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.folder, self.titles = "", []
-        self.section = OutputSection(self.ui, self.session, self.choose)
+        self.folder, self.titles, self.files = "", [], []
+        self.section = OutputSection(self.ui, self.session, self.choose, lambda volume: self.files)
 
     def choose(self, title: str) -> str:
         """Stands in for the file dialog."""
@@ -38,7 +38,15 @@ class OutputTest(PanelCase):
             self.assertFalse(button.enabled)
             self.assertIn("Keep a result first.", button.toolTip)
 
-    def testItIsToldWhetherTheHeadersOfTheScanAreThere(self) -> None:
+    def testTheFolderIsAskedForWithWhatBecomesOfTheHeaders(self) -> None:
+        self.section.refresh()
+        self.ui.exportDicomButton.click()
+        self.files = ["slice1.dcm"]
+        self.ui.exportDicomButton.click()
+        self.assertIn("new headers", self.titles[0])
+        self.assertIn("with the headers of the scan", self.titles[1])
+
+    def testItIsToldWhatTheLastExportWrote(self) -> None:
         self.section.refresh()
         self.assertFalse(self.ui.exportLabel.isVisibleTo(self.widget))
         self.session.dicomNote = "The headers of the scan are there."

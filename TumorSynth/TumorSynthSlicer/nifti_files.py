@@ -14,7 +14,7 @@ from TumorSynthSlicer.nrrd_headers import checkVoxelType
 from TumorSynthSlicer.tasks import Steps
 
 _CODES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512, "uint32": 768}
-_STEP_BYTES = 1 << 20
+_STEP_BYTES = 1 << 19
 """Bytes that are compressed in one step; it takes ten times as long as writing them."""
 _HEADER_BYTES, _OFFSET = 348, 352
 _SCANNER = 1

@@ -116,15 +116,19 @@ def cloneSteps(node: slicer.vtkMRMLScalarVolumeNode, name: str) -> Steps[slicer.
 
 
 def _copyDisplay(node: slicer.vtkMRMLScalarVolumeNode, clone: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """As the volume; without a window of its own, Slicer would search all voxels for one."""
-    source = node.GetScalarVolumeDisplayNode()
+    """As the volume. One by one: copying it as a whole, or an automatic window, makes Slicer search through all voxels."""
+    source, display = node.GetScalarVolumeDisplayNode(), slicer.vtkMRMLScalarVolumeDisplayNode()
     if source is None:
         clone.CreateDefaultDisplayNodes()
         clone.GetScalarVolumeDisplayNode().AutoWindowLevelOff()
         return
-    display = slicer.vtkMRMLScalarVolumeDisplayNode()
-    display.CopyContent(source)
     display.AutoWindowLevelOff()
+    display.SetWindowLevel(source.GetWindow(), source.GetLevel())
+    display.AutoThresholdOff()
+    display.SetThreshold(source.GetLowerThreshold(), source.GetUpperThreshold())
+    display.SetApplyThreshold(source.GetApplyThreshold())
+    display.SetInterpolate(source.GetInterpolate())
+    display.SetInvertDisplayScalarRange(source.GetInvertDisplayScalarRange())
     slicer.mrmlScene.AddNode(display)
     display.SetAndObserveColorNodeID(source.GetColorNodeID())
     clone.SetAndObserveDisplayNodeID(display.GetID())

@@ -110,6 +110,7 @@ class EditSection:
             usual,
             knobLimits(knob, ranges),
             hindrance or ("" if lesion is None else _whyNot(knob, lesion.operation)),
+            str(self._session.outline.message) if knob.name == "volume" and lesion is not None else "",
             (lesion.key if lesion is not None else "", self._session.domain, ranges is None),
         )
 

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from TumorSynthLib.errors import TumorSynthError
 from TumorSynthSlicer.panel.action_button import ActionButton
 from TumorSynthSlicer.panel.result_rows import comparisonRows, variantRow, warningsText
-from TumorSynthSlicer.panel.tables import OFF_COLOR, fill, fitHeight, prepare, selectRow
+from TumorSynthSlicer.panel.tables import OFF_COLOR, fill, fitHeight, selectRow, shareWidth
 
 ROWS = 8
 """Rows that the tables show without scrolling."""
@@ -41,8 +41,8 @@ class GenerateSection:
         }
         """The buttons by action."""
         ui.warningsLabel.styleSheet = _RED
-        prepare(ui.variantTable, 3)
-        prepare(ui.comparisonTable, 0)
+        shareWidth(ui.variantTable, 3)
+        shareWidth(ui.comparisonTable, 0)
         ui.variantTable.connect("currentCellChanged(int,int,int,int)", self._onVariantChosen)
         session.progressed.connect(self._onProgress)
 

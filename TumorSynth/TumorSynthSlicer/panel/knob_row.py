@@ -32,6 +32,8 @@ class KnobState:
     """Ends of the slider; None for those of the .ui file."""
     hindrance: str = ""
     """Why it cannot be chosen now; empty where it can."""
+    note: str = ""
+    """Why nothing can be shown with these values; it takes the place of what is usual."""
     subject: Any = None
     """What the values belong to. Only for another one the ends of the slider move, so that they do not move under a hand."""
 
@@ -89,8 +91,9 @@ class KnobRow:
             slider.minimum, slider.maximum = min(slider.minimum, value), max(slider.maximum, value)
 
     def _showUsual(self, state: KnobState) -> None:
-        if state.usual is None:
-            self._label.text = ""
+        if state.note or state.usual is None:
+            self._label.text = state.note
+            self._label.styleSheet = _UNUSUAL
             return
         low, _middle, high = state.usual
         values = {"low": plain(low), "high": plain(high), "unit": state.unit}

@@ -83,6 +83,8 @@ class OperationChoice:
         attempt(self._session, lambda: self._session.update(lesion.key, operation=operation))
         if operation != "insert" and not lesion.measured:
             self._session.measure(lesion.key)
+        if operation == "move":
+            self.placing.start()  # nobody chooses it without a place in mind; Esc leaves
 
     def _onGrow(self) -> None:
         lesion = self._session.selectedLesion

@@ -7,6 +7,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from TumorSynthSlicer.dicom_sources import sourceFiles
 from TumorSynthSlicer.panel.action_button import ActionButton
 
 
@@ -18,10 +19,17 @@ class OutputSection:
     ui : widgets by name.
     session : what is being worked on.
     chooseFolder : asks for a folder under a title, and gives an empty path where the user thinks better of it.
+    findFiles : finds the DICOM files of a volume.
     """
 
-    def __init__(self, ui: Any, session: Any, chooseFolder: Callable[[str], str] | None = None) -> None:
-        self._ui, self._session = ui, session
+    def __init__(
+        self,
+        ui: Any,
+        session: Any,
+        chooseFolder: Callable[[str], str] | None = None,
+        findFiles: Callable[[Any], Any] = sourceFiles,
+    ) -> None:
+        self._ui, self._session, self._sourceFiles = ui, session, findFiles
         self._chooseFolder = chooseFolder or self._ask
         self._written = ""
         self._buttons = [
@@ -44,8 +52,12 @@ class OutputSection:
         ui.exportLabel.visible = bool(ui.exportLabel.text)
 
     def exportDicom(self) -> None:
-        """Ask for a folder and write a DICOM series there."""
-        folder = self._chooseFolder(_("Folder for the synthetic DICOM series"))
+        """Say whether the scan's own headers can be taken over, ask for a folder, and write a DICOM series there."""
+        if self._sourceFiles(self._session.source):
+            title = _("Folder for the synthetic DICOM series, with the headers of the scan")
+        else:
+            title = _("Folder for the synthetic DICOM series, with new headers: the scan's own are not in the DICOM database")
+        folder = self._chooseFolder(title)
         if folder:
             self._session.exportDicom(folder)
 

@@ -43,12 +43,12 @@ class Panel:
         self.log = LogSection(ui, service)
         self.setup = SetupSection(ui, session, service, self.refreshSoon)
         self.generate = GenerateSection(ui, session, lambda: self.setup.hindrance)
-        self.review = ReviewSection(ui, session)
+        self.lesions, self.edit, self.review = LesionsSection(ui, session), EditSection(ui, session), ReviewSection(ui, session)
         self.sections = [
             self.setup,
             InputSection(ui, session),
-            LesionsSection(ui, session),
-            EditSection(ui, session),
+            self.lesions,
+            self.edit,
             FeaturesSection(ui, session),
             self.generate,
             self.review,
@@ -57,11 +57,10 @@ class Panel:
             self.log,
         ]
         self.errors = ErrorDisplay(self._root, self.log.show)
-        self._shortcuts = [
-            self._shortcut("Ctrl+Return", self.generate.buttons["generate"].press),
-            self._shortcut("Ctrl+Enter", self.generate.buttons["generate"].press),
-        ]
-        self._escape = self._shortcut("Esc", self.generate.buttons["cancel"].press)
+        generate, cancel = (self.generate.buttons[action].press for action in ("generate", "cancel"))
+        self.shortcuts = {keys: self._shortcut(keys, generate) for keys in ("Ctrl+Return", "Ctrl+Enter")}
+        """The shortcuts by their keys; they work wherever the panel has the focus."""
+        self.shortcuts["Esc"] = self._shortcut("Esc", cancel)
         service.stateChanged.connect(self.refreshSoon)
         session.changed.connect(self.refreshSoon)
         session.failed.connect(self._onFailed)
@@ -80,7 +79,7 @@ class Panel:
             section.refresh()
         chosen = self.setup.primary or self.generate.primary
         choosePrimary([self._ui.installButton, *(button.button for button in self.generate.buttons.values())], chosen)
-        self._escape.enabled = not self.generate.buttons["cancel"].why
+        self.shortcuts["Esc"].enabled = not self.generate.buttons["cancel"].why
 
     def leave(self) -> None:
         """The panel is not looked at any more: what waits for the user's hand or eye ends."""
@@ -101,6 +100,7 @@ class Panel:
         shortcut = qt.QShortcut(qt.QKeySequence(keys), self._root)
         shortcut.setContext(qt.Qt.WidgetWithChildrenShortcut)
         shortcut.connect("activated()", do)
+        shortcut.connect("activatedAmbiguously()", do)  # where Esc also ends the placing of a point
         return shortcut
 
     def _onFailed(self, error: TumorSynthError) -> None:

@@ -1,5 +1,6 @@
 """What the panel's tables say of a result: the variants to choose from, and requested against measured."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from TumorSynthSlicer.panel.tables import OFF_COLOR, Cell
 
 ALWAYS = ("shape_VoxelVolume", "shape_MajorAxisLength", "shape_Sphericity", "firstorder_Mean", "firstorder_Variance")
 """Features that are shown also where nobody asked for them."""
+_EQUAL = 1e-6
+"""Relative difference of what is equal but for rounding."""
 
 
 def variantRow(name: str, seed: int | None, result: Mapping[str, Any]) -> list[Cell]:
@@ -98,7 +101,8 @@ def _comparison(
     limit = tolerance(name, requested, ranges)
     off = abs(measured - requested) > limit
     tip = _("More than the tolerance of {limit} in {name}.").format(limit=plain(limit), name=name) if off else ""
-    return [*cells, Cell(how.text(got - asked, sign=True), tip, OFF_COLOR if off else "", number=True)]
+    difference = 0.0 if math.isclose(got, asked, rel_tol=_EQUAL) else got - asked
+    return [*cells, Cell(how.text(difference, sign=True), tip, OFF_COLOR if off else "", number=True)]
 
 
 def _partName(part: str) -> str:

@@ -69,7 +69,7 @@ def fitHeight(table: Any, mostRows: int) -> None:
     table.setFixedHeight((1 + min(max(table.rowCount, 1), mostRows)) * line + 2 * table.frameWidth)
 
 
-def prepare(table: Any, wide: int) -> None:
+def shareWidth(table: Any, wide: int) -> None:
     """Give every row the height of its text, every column what its contents need, and the rest to one of them.
 
     Parameters

@@ -1,0 +1,123 @@
+"""What can be asked for by keyword, in a radiologist's words, and the lesion and settings that it makes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any
+
+from TumorSynthLib.errors import RequestError
+from TumorSynthSlicer.commands import WorkerChoice
+from TumorSynthSlicer.lesion import Lesion
+from TumorSynthSlicer.requests import Settings
+from TumorSynthSlicer.words import changesFor, knobNamed
+
+_KNOBS = {
+    "volumeMl": "volume",
+    "diameterMm": "diameter",
+    "sphericity": "sphericity",
+    "elongation": "elongation",
+    "attenuation": "attenuation",
+    "heterogeneity": "heterogeneity",
+    "coarseness": "coarseness",
+    "coreAttenuation": "coreAttenuation",
+}
+_SAMPLING = ("method", "steps", "guidance", "candidates", "noise")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Everything that the operations of ``TumorSynthLogic`` take by keyword. What is left out is free, or as usual."""
+
+    volumeMl: float | None = None
+    """Volume in mL."""
+    diameterMm: float | None = None
+    """Long diameter in mm, see ``knobs``."""
+    sphericity: float | None = None
+    """1 for a ball, less for irregular tumors."""
+    elongation: float | None = None
+    """Middle over long axis, up to 1."""
+    attenuation: float | None = None
+    """Mean in the domain's unit: HU, SUV, or percent of an MR's range."""
+    heterogeneity: float | None = None
+    """Standard deviation in the domain's unit."""
+    coarseness: float | None = None
+    """0 for fine grain to 1 for broad patches."""
+    shape: Mapping[str, float] = field(default_factory=dict)
+    """Any other shape feature by its PyRadiomics name, in mm, mm^2 and mm^3; also ``flatness``."""
+    texture: Mapping[str, float] = field(default_factory=dict)
+    """Any other texture feature by its PyRadiomics name."""
+    core: float | Mapping[str, Any] | None = None
+    """A necrotic core: its share of the volume, 0 to 0.95, or the request's ``core``."""
+    coreAttenuation: float | None = None
+    """Mean inside the core, in the domain's unit."""
+    rim: float = 0.0
+    """Strength of a rim in the tissue around it, 0 to 1."""
+    massEffect: float = 0.0
+    """How much the surroundings give way, 0 to 1."""
+    seed: int = 0
+    """Seed of everything random."""
+    name: str = "Tumor"
+    """What its segment is called."""
+    region: Any = None
+    """A segment that new tumors stay inside of: (segmentation, segment), or a segmentation with one segment."""
+    domain: str = "auto"
+    """Organ and modality by the bundle's id."""
+    bundle: str | None = None
+    """Model bundle; None is the one of the panel's setup."""
+    device: str | None = None
+    """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; None is that of the panel's setup."""
+    method: str = "bridge"
+    """``bridge``, ``diffusion`` or ``flow``."""
+    steps: int = 10
+    """Sampling steps."""
+    guidance: float = 1.5
+    """Weight of the texture that was asked for."""
+    candidates: int = 1
+    """Samples of which the best measured is kept."""
+    noise: bool = True
+    """Whether the scan's noise is restored."""
+
+    def settings(self, choice: WorkerChoice) -> Settings:
+        """What holds for the worker.
+
+        Parameters
+        ----------
+        choice : that of the panel's setup.
+        """
+        bundle = self.bundle or choice.bundle.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        sampling = {name: getattr(self, name) for name in _SAMPLING}
+        return Settings(bundle, self.domain, self.device or choice.device, **sampling)
+
+    def lesion(self, place: str, operation: str) -> Lesion:
+        """The lesion that asks for it.
+
+        Raises
+        ------
+        RequestError : for impossible values and unknown features.
+        """
+        core = {"share": self.core} if isinstance(self.core, (int, float)) else dict(self.core or {})
+        around = {"rim": self.rim, "massEffect": self.massEffect, "seed": self.seed}
+        found = Lesion("console", self.name, place).withChanges(
+            operation=operation, shape=dict(self.shape), texture=dict(self.texture), core=core, **around
+        )
+        for option, knob in _KNOBS.items():
+            value = getattr(self, option)
+            if value is not None:
+                found = found.withChanges(**changesFor(found, knobNamed(knob), value))
+        return found
+
+
+def wishesOf(options: Mapping[str, Any]) -> Wishes:
+    """Keywords as they were given.
+
+    Raises
+    ------
+    RequestError : ``console.option`` for a keyword that there is not, with the nearest that there is.
+    """
+    known = [item.name for item in fields(Wishes)]
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, n=2, cutoff=0.5)
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
+            raise RequestError("console.option", f"There is no keyword '{name}'.", hint)
+    return Wishes(**options)
