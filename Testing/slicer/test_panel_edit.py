@@ -266,6 +266,15 @@ class KnobTest(EditCase):
         self.assertAlmostEqual(self.ui.volumeSlider.value, 12.0)
         self.assertNotEqual(other.key, self.lesion.key)
 
+    def test_what_is_free_and_unknown_does_not_keep_the_value_of_another_lesion(self):
+        self.session.ranges = None
+        self.refresh()
+        start = self.ui.coarsenessSlider.value
+        self.ui.coarsenessSlider.value = 0.77
+        self.session.lesions.add("point")
+        self.refresh()
+        self.assertAlmostEqual(self.ui.coarsenessSlider.value, start)
+
     def test_without_a_worker_the_sliders_work_all_the_same(self):
         self.session.ranges = None
         self.refresh()

@@ -55,6 +55,7 @@ class KnobRow:
         self._label = getattr(ui, f"{knob.name}Range", None)
         self._tips = [(widget, widget.toolTip) for widget in (self._slider, self._check) if widget is not None]
         self._subject: Any = object()
+        self._start = self._slider.value
         self._slider.connect("valueChanged(double)", self._onValue)
         if self._check is not None:
             self._check.connect("clicked(bool)", self._onAsked)
@@ -62,6 +63,8 @@ class KnobRow:
     def show(self, state: KnobState) -> None:
         """Show a state without telling anybody."""
         value = state.free if state.asked is None else state.asked
+        if value is None and state.subject != self._subject:
+            value = self._start
         blocked = self._slider.blockSignals(True)
         self._setRange(state, value)
         if value is not None and abs(self._slider.value - value) > 0.5 * 10.0**-self.knob.decimals:
@@ -94,6 +97,7 @@ class KnobRow:
         if state.note or state.usual is None:
             self._label.text = state.note
             self._label.styleSheet = _UNUSUAL
+            self._label.visible = bool(state.note)
             return
         low, _middle, high = state.usual
         values = {"low": plain(low), "high": plain(high), "unit": state.unit}
@@ -101,6 +105,7 @@ class KnobRow:
         text = _("unusual: typical are {low} to {high} {unit}") if off else _("typical {low} to {high} {unit}")
         self._label.text = text.format(**values).strip()
         self._label.styleSheet = _UNUSUAL if off else ""
+        self._label.visible = True
 
     def _onValue(self, value: float) -> None:
         self._onChanged(self.knob, None if self._check is None and value == 0.0 else value)
