@@ -177,9 +177,7 @@ def nifti_headers(header: bytes) -> Iterator[tuple[str, bytes]]:
                 yield f"{field.name}[{index}] is {value}", header[:at] + one + header[at + width :]
             if field.count > 1:
                 yield f"{field.name} is all {value}", header[: field.offset] + all_ + header[field.offset + len(all_) :]
-    yield "byte order turned", b"".join(
-        bytes(reversed(header[at : at + width])) for at, width in _nifti_words(len(header))
-    )
+    yield "byte order turned", b"".join(bytes(reversed(header[at : at + width])) for at, width in _nifti_words(len(header)))
 
 
 def _nifti_words(length: int) -> Iterator[tuple[int, int]]:

@@ -4,6 +4,7 @@
 pipes on to a fork of the server, writes that one's number to stderr, and ends as it ends.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -56,6 +57,9 @@ def serve(place: str) -> None:
         while True:
             caller, _ = listening.accept()
             message, pipes, _, _ = socket.recv_fds(caller, 1 << 20, 3)
+            if not message:  # whoever called was killed before it could ask
+                caller.close()
+                continue
             asked = json.loads(message)
             pid = os.fork()
             if pid == 0:
@@ -82,12 +86,15 @@ def serve(place: str) -> None:
 def _tell_end(pid: int, caller: socket.socket) -> None:
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    with caller:
+    with caller, contextlib.suppress(OSError):  # nobody may wait for it any more
         caller.sendall(f"{code if code >= 0 else 128 - code}\n".encode())
 
 
 def _call(place: str, folder: str, words: list[str]) -> int:
-    """Have a worker forked and wait for its end."""
+    """Have a worker forked and wait for its end; for anything but a worker this is Python itself."""
+    if _MODULE not in words:
+        os.chdir(folder)
+        os.execv(sys.executable, [sys.executable, *words])
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         end = time.monotonic() + 600.0
         while True:

@@ -12,7 +12,7 @@ import environment
 
 def main() -> int:
     """Run every check, also after one has failed; 0 where all passed."""
-    environment.enter("dev")
+    environment.enter("dev,slicer-test")
     checks = {
         "ruff": [sys.executable, "-m", "ruff", "check", "."],
         "mypy": [sys.executable, "-m", "mypy"],

@@ -331,7 +331,7 @@ def test_features_that_cannot_be_measured_are_one_line(call: Any, models: Path, 
 def test_bundles_are_listed_with_licence_and_domains(call: Any, models: Path) -> None:
     (entry,) = [entry for entry in json.loads(call("bundles", "--json").stdout) if entry["id"] == "tiny"]
     assert entry["licence"] == "CC-BY-4.0" and entry["version"] == "1" and len(entry["sha256"]) == 64
-    assert entry["domains"][0] == {"id": "abdomen-ct", "organ": "abdomen", "modality": "CT", "unit": "HU"}
+    assert entry["domains"][0] == {"id": "abdomen-ct", "organ": "abdomen", "modality": "CT", "unit": "HU", "rim": False}
     listed = call("bundles").stdout
     assert "tiny 1, CC-BY-4.0" in listed and "abdomen-ct" in listed
 

@@ -8,6 +8,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from dicom_series import GRIDS, make_case, on_grid, read_back, slices_of, voxels, write_result
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
@@ -252,6 +253,22 @@ def test_lesions_are_segments_of_their_own_and_keep_their_names(tmp_path: Path) 
 def japanese(number: int, data: Dataset) -> None:
     data.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
     data.PatientName = "Yamada^Tarou=山田^太郎"
+
+
+def test_a_segmentation_that_was_cut_to_one_slice_is_read(tmp_path: Path) -> None:
+    """3D Slicer writes no more than the extent of the segments: a thin tumor fills one slice, nothing at all one voxel."""
+    _, result, image, mask = make_case(tmp_path, "axial")
+    path = result / "segmentation.seg.nrrd"
+    whole = sitk.ReadImage(str(path))
+    low, high = np.argwhere(mask).min(axis=0).tolist(), (np.argwhere(mask).max(axis=0) + 1).tolist()
+    cut = whole[low[0] : high[0], low[1] : high[1], low[2] : low[2] + 1]
+    for key in whole.GetMetaDataKeys():
+        cut.SetMetaData(key, whole.GetMetaData(key))
+    sitk.WriteImage(cut, str(path))
+    exported = export_dicom(result, tmp_path / "out")
+    thin = np.zeros_like(mask)
+    thin[:, :, low[2]] = mask[:, :, low[2]]
+    assert np.array_equal(segment_by_pydicom(exported.out / "segmentation.dcm", 1, image.geometry), thin)
 
 
 def test_after_a_removal_there_is_no_segmentation(tmp_path: Path) -> None:

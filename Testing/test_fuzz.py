@@ -36,9 +36,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="resource limits, nam
 
 def good(volume: Volume | None) -> bool:
     """Whether a volume is that of the good files."""
-    return (
-        volume is not None and volume.geometry.same_grid(GRID, 1e-4) and np.array_equal(volume.array, fuzz_files.voxels())
-    )
+    return volume is not None and volume.geometry.same_grid(GRID, 1e-4) and np.array_equal(volume.array, fuzz_files.voxels())
 
 
 @pytest.mark.parametrize("kind", KINDS)

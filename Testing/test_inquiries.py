@@ -197,7 +197,8 @@ def test_bundles_are_told_with_their_domains_and_broken_ones_with_their_error(
     (entry,) = [entry for entry in described_bundles() if entry["id"] == "tiny"]
     assert (entry["version"], entry["licence"], entry["intended_use"]) == ("0", "CC0-1.0", "tests")
     assert [domain["id"] for domain in entry["domains"]] == [domain.id for domain in tiny_bundle.domains]
-    assert entry["domains"][0] == {"id": "soft-tissue-ct", "organ": "soft tissue", "modality": "CT", "unit": "HU"}
+    domain = {"id": "soft-tissue-ct", "organ": "soft tissue", "modality": "CT", "unit": "HU", "rim": False}
+    assert entry["domains"][0] == domain
 
 
 MEASURE = {"schema": 1, "op": "measure", "image": "scan.nrrd", "mask": "mask.nrrd"}

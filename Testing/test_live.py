@@ -296,9 +296,7 @@ def test_a_mask_is_read_again_only_when_it_has_changed(live: LiveShapes, scan: P
         live.shape(asked)
 
 
-def test_reading_a_mask_can_be_cancelled(
-    live: LiveShapes, scan: Path, tumor: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reading_a_mask_can_be_cancelled(live: LiveShapes, scan: Path, tumor: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, go_on = request(scan, op="edit", mask=str(tumor)), threading.Event()
 
     def read_slowly(*values: Any) -> Volume:

@@ -1,5 +1,6 @@
 """The project's own files agree with each other: packaging, versions, licences of weights, README."""
 
+import ast
 import hashlib
 import json
 import re
@@ -120,12 +121,30 @@ def test_translators_have_every_text_of_the_panel() -> None:
     assert translations.TEMPLATE.read_text(encoding="utf-8") == translations.template(), "run `python3 Testing/translations.py`"
 
 
+HEAVY = ("SimpleITK", "monai", "radiomics", "scipy", "torch")
+"""What takes seconds to import, or can crash the application: it belongs into the worker."""
+
+
+def test_the_slicer_side_imports_nothing_heavy_through_the_library() -> None:
+    found = set()
+    for path in (ROOT / "TumorSynth").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("TumorSynthLib"):
+                found.add(node.module)
+    assert {"TumorSynthLib.errors", "TumorSynthLib.protocol", "TumorSynthLib.worker_client"} <= found
+    program = f"import sys; sys.modules.update(dict.fromkeys({HEAVY})); import {', '.join(sorted(found))}"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
 def test_the_catalogue_entry_agrees_with_the_extension() -> None:
     entry = json.loads((ROOT / "TumorSynth.json").read_text(encoding="utf-8"))
     allowed = {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_type", "scm_url", "tier"}
     assert set(entry) <= allowed and entry["tier"] == 1
     cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert "project(TumorSynth)\n" in cmake, "what Slicer's own configuration looks for needs a compiler"
     assert f'set(EXTENSION_CATEGORY "{entry["category"]}")' in cmake
     assert f'set(EXTENSION_DEPENDS "{" ".join(entry["build_dependencies"])}")' in cmake
-    for image in re.findall(r"/main/(Resources/\S+?)\"", cmake):
-        assert (ROOT / image).is_file(), f"{image} is missing"
+    icon = re.findall(r"/main/(Resources/Icons/\S+?)\"", cmake)
+    pictures = [f"Resources/Screenshots/{name}" for name in re.findall(r"\$\{SCREENSHOTS\}/([\w.]+)", cmake)]
+    assert len(icon) == 1 and pictures
+    assert not [image for image in icon + pictures if not (ROOT / image).is_file()]

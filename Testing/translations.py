@@ -46,10 +46,17 @@ def _context(path: Path) -> str:
 
 
 def _of_code(tree: ast.AST) -> Iterator[str]:
-    """First arguments of calls of ``_``."""
+    """First arguments of calls of ``_``.
+
+    Raises
+    ------
+    ValueError : for one that is no text but computed, which no translator would see.
+    """
     for node in ast.walk(tree):
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_"
-        if called and isinstance(node.args[0], ast.Constant):
+        if called:
+            if not isinstance(node.args[0], ast.Constant):
+                raise ValueError(f"Line {node.lineno}: _({ast.unparse(node.args[0])}) is not a text; choose among texts.")
             yield str(node.args[0].value)
 
 

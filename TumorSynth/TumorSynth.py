@@ -57,6 +57,7 @@ class TumorSynth(ScriptedLoadableModule):
         if slicer.app.layoutManager() is not None:
             self.annotation = SyntheticAnnotation()
             self.annotation.start()
+            slicer.app.connect("aboutToQuit()", self.annotation.stop)  # views must not outlive the application
 
 
 class TumorSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -134,6 +135,7 @@ class TumorSynthWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
         """Show what has changed."""
+        self.session.onParameters()
         if self.panel is not None:
             self.panel.refreshSoon()
 

@@ -151,7 +151,7 @@ def _layers(image: sitk.Image, path: Path) -> Sequence[Volume]:
     """The label maps of a segmentation, which overlap in space."""
     count = image.GetNumberOfComponentsPerPixel()
     parts = [image] if count == 1 else [sitk.VectorIndexSelectionCast(image, index) for index in range(count)]
-    return [to_volume(part, path, "") for part in parts]
+    return [to_volume(part, path, "", flat=True) for part in parts]  # 3D Slicer cuts a file to the extent of its segments
 
 
 def _colors(keys: Mapping[str, str]) -> dict[Segment, tuple[float, float, float]]:

@@ -85,9 +85,7 @@ def harmonic_fill_exact(
     start = np.full(right.size, filled[~mask].mean())
     inverse_diagonal = sparse.diags(1.0 / matrix.diagonal())
     check = None if alive is None else lambda _: alive()
-    solution, status = sparse_linalg.cg(
-        matrix, right, x0=start, rtol=1e-8, maxiter=20000, M=inverse_diagonal, callback=check
-    )
+    solution, status = sparse_linalg.cg(matrix, right, x0=start, rtol=1e-8, maxiter=20000, M=inverse_diagonal, callback=check)
     assert status == 0
     filled[mask] = solution
     return filled

@@ -12,9 +12,7 @@ PATIENCE_SECONDS = 0.5
 """How long a call that nobody wants any more may take to end by itself."""
 
 
-def interruptible(
-    call: Callable[[], Result], alive: Callable[[], None], undo: Callable[[], None] | None = None
-) -> Result:
+def interruptible(call: Callable[[], Result], alive: Callable[[], None], undo: Callable[[], None] | None = None) -> Result:
     """The result of a call that runs in a thread while ``alive`` is asked again and again.
 
     To compress a scan of 300 MB takes ten seconds, and no library writes it in pieces. So when the user cancels, the caller

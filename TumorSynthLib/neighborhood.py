@@ -83,4 +83,3 @@ def _warped(scene: Scene, field: Field, values: Warp, labels: Warp) -> Scene:
         moved = Volume(labels(moved.array, field), moved.geometry)
     carried: Mapping[str, np.ndarray] = {name: labels(mask, field) for name, mask in scene.carried.items()}
     return replace(scene, scan=scan, labels=moved, carried=carried)
-

@@ -90,9 +90,7 @@ def read_scene(request: Request, bundle: Bundle, source: Source) -> Scene:
     if request.region is not None:
         region = mask_on_grid(read_mask(request.region, request.region_label), scan.geometry)
     allowed = region if request.box is None else _inside_box(request.box, scan, region)
-    domain, warnings = choose_domain(
-        request.domain, bundle.domains, scan, source.metadata, _center(request, scan, painted)
-    )
+    domain, warnings = choose_domain(request.domain, bundle.domains, scan, source.metadata, _center(request, scan, painted))
     if domain.unit == "SUV" and scan.unit not in ("", "SUV", "GML"):
         raise ImageError(
             "image.unit", f"The PET is stored in {scan.unit}, expected SUV.", "Convert it to SUV (body weight) first."
@@ -174,9 +172,7 @@ def _inside_box(box: tuple[Point, Point], scan: Volume, region: np.ndarray | Non
         )
         inside &= (place >= low[row]) & (place <= high[row])
     if not inside.any():
-        raise GeometryError(
-            "geometry.box", f"The box {box} (RAS mm) holds no voxel of the scan.", "Draw it on the scan."
-        )
+        raise GeometryError("geometry.box", f"The box {box} (RAS mm) holds no voxel of the scan.", "Draw it on the scan.")
     return inside if region is None else inside & region
 
 

@@ -53,9 +53,7 @@ class SegmentStyle:
     """A terminology entry in Slicer's syntax."""
 
 
-def segment_keys(
-    styles: Sequence[SegmentStyle], boxes: Sequence[tuple[Sequence[int], Sequence[int]] | None]
-) -> dict[str, str]:
+def segment_keys(styles: Sequence[SegmentStyle], boxes: Sequence[tuple[Sequence[int], Sequence[int]] | None]) -> dict[str, str]:
     """Header keys of a file with one layer of segments, labeled 1, 2 and so on.
 
     Parameters

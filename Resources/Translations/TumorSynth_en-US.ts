@@ -244,7 +244,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Click in a slice or in the 3D view to put a new tumor there. Esc leaves.</source>
+      <source>Click in a slice or in the 3D view to put a new tumor there, and on for more of them. Esc leaves.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -962,6 +962,13 @@
     </message>
   </context>
   <context>
+    <name>panel.action_button</name>
+    <message>
+      <source>Wait for the work that goes on, or cancel it.</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+  <context>
     <name>panel.advanced_section</name>
     <message>
       <source>Brownian bridge</source>
@@ -983,6 +990,10 @@
     </message>
     <message>
       <source>A moved tumor keeps its form and texture.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>This model knows nothing about rims.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1057,6 +1068,30 @@
     </message>
     <message>
       <source>Mass effect</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Small nodule</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Solid, round</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Solid, heterogeneous</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Necrotic</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Infiltrative, irregular</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cystic, homogeneous</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1455,6 +1490,10 @@ This may take some minutes. Install them now?</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>It is being tested.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>It works: Python {python}, {devices}.</source>
       <translation type="unfinished" />
     </message>
@@ -1498,7 +1537,7 @@ This may take some minutes. Install them now?</source>
       <translation type="unfinished" />
     </message>
     <message>
-      <source>stopped; it starts by itself when it is needed</source>
+      <source>stopped; Generate or Start starts it</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1565,6 +1604,14 @@ This may take some minutes. Install them now?</source>
       <translation type="unfinished" />
     </message>
     <message>
+      <source>No edit was kept that could be undone.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>What was kept before the scene was saved, or very long ago, cannot be undone. The scan itself is as it was.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Nothing has been generated and kept yet.</source>
       <translation type="unfinished" />
     </message>
@@ -1586,10 +1633,6 @@ This may take some minutes. Install them now?</source>
     </message>
     <message>
       <source>There is no result to discard.</source>
-      <translation type="unfinished" />
-    </message>
-    <message>
-      <source>No edit was kept that could be undone.</source>
       <translation type="unfinished" />
     </message>
     <message>

@@ -48,6 +48,7 @@ class SlicerCase(unittest.TestCase):
         """Empty the scene, and the settings where they are not the user's."""
         super().setUp()
         slicer.mrmlScene.Clear(0)
+        slicer.mrmlScene.GetSubjectHierarchyNode()  # it is made when it is asked for; the application always has one
         if HARNESS is not None:
             qt.QSettings().clear()
             _dialogs().answers.clear()

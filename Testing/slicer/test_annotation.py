@@ -1,5 +1,6 @@
 """The words "SYNTHETIC - not for clinical use": in every view that shows something synthetic, and in no other."""
 
+import gc
 import time
 
 import numpy as np
@@ -51,6 +52,21 @@ class AnnotationCase(SlicerCase):
         nodes = {name: manager.sliceWidget(name).mrmlSliceNode() for name in ("Red", "Green", "Yellow")}
         nodes["3D"] = manager.threeDWidget(0).mrmlViewNode()
         return {name for name, node in nodes.items() if showsAny(node, shown)}
+
+
+class MemoryTest(AnnotationCase):
+    """It is on as long as the application, and must not keep what the user has closed."""
+
+    def test_a_volume_that_is_removed_is_freed(self):
+        self.wait(0.05)
+        for volume in ("real", "synthetic"):
+            held = vtk.vtkWeakReference()
+            held.Set(getattr(self, volume))
+            slicer.mrmlScene.RemoveNode(getattr(self, volume))
+            setattr(self, volume, None)
+            self.wait(0.05)
+            gc.collect()
+            self.assertIsNone(held.Get(), volume)
 
 
 class WhereTest(AnnotationCase):

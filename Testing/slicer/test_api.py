@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import slicer_api
+import source_rules
 from slicer_api import Api, widgetClasses
 from source_reader import Project
 
@@ -86,6 +87,49 @@ class ModuleTest(ApiCase):
             "slicer.app.os",
         )
         self.assertEqual(self.findings({"fake.py": "\n".join(lines)}), [])
+
+
+class RulesTest(unittest.TestCase):
+    """What no list of names can tell."""
+
+    def faults(self, text: str) -> list[str]:
+        """What is wrong with a source."""
+        return [message for _, _, message in source_rules.faults({"fake.py": ast.parse(text)})]
+
+    def test_the_module_keeps_to_them(self) -> None:
+        files = sorted((ROOT / "TumorSynth").rglob("*.py"))
+        trees = {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in files}
+        self.assertEqual(source_rules.faults(trees), [])
+
+    def test_breaches_are_found(self) -> None:
+        for text in (
+            "threading.Thread(target=f).start()",
+            "import subprocess\nsubprocess.Popen(['python'])",
+            "class Filter(qt.QObject): pass",
+            "class Box(slicer.qMRMLNodeComboBox): pass",
+            "changed = qt.Signal()",
+            "button.installEventFilter(self)",
+            "ui.panel.findChild(qt.QLabel)",
+            "button.connect('clicked(bool)', lambda mode=mode: f(mode))",
+            "button.connect('clicked(bool)', partial(f, 1))",
+            "timer.connect('timeout()', lambda value: f(value))",
+            "def told(row, column): pass\ntable.connect('clicked(bool)', told)",
+            "class A:\n def on(self, row, column): pass\n def do(self): self.t.connect('activated(int)', self.on)",
+        ):
+            with self.subTest(text):
+                self.assertEqual(len(self.faults(text)), 1, self.faults(text))
+
+    def test_what_is_right_is_not_reported(self) -> None:
+        for text in (
+            "button.connect('clicked(bool)', lambda checked, mode=mode: f(mode))",
+            "button.connect('clicked(bool)', lambda: f())",
+            "def told(row, column=0): pass\ntable.connect('activated(int)', told)",
+            "signal.connect(partial(f, 1))",
+            "slicer.util.findChildren(widget, className='QLabel')",
+            "threading.get_ident()",
+        ):
+            with self.subTest(text):
+                self.assertEqual(self.faults(text), [])
 
 
 class UiFileTest(ApiCase):

@@ -36,6 +36,8 @@ class PythonQtTest(SlicerCase):
             label.txt = "b"
         with self.assertRaisesRegex(AttributeError, "no property"):
             label.show = 3
+        with self.assertRaisesRegex(AttributeError, "NoneType"):
+            label.text = None
         with self.assertRaisesRegex(TypeError, "keyword"):
             qt.QLabel(text="b")
         with self.assertRaisesRegex(ValueError, "cliked"):
@@ -159,6 +161,10 @@ class WidgetTest(SlicerCase):
         self.assertEqual(box.nodeCount(), 1)
         box.addAttribute("vtkMRMLScalarVolumeNode", "TumorSynth.Synthetic", "0")
         self.assertEqual(box.nodeCount(), 0)
+        synthetic.SetAttribute("TumorSynth.Synthetic", "0")
+        self.assertEqual(box.nodeCount(), 0, "Slicer does not look again at nodes that are in the scene")
+        synthetic.SetName("Another")
+        self.assertEqual(box.nodeCount(), 1)
 
     def test_widgets_that_are_gone_do_not_follow_the_scene(self) -> None:
         box = self.nodeBox(noneEnabled=True)
@@ -173,9 +179,22 @@ class WidgetTest(SlicerCase):
         box.setCurrentNode(segmentation)
         second = segmentation.GetSegmentation().AddEmptySegment("", "Other")
         box.setCurrentSegmentID(second)
-        self.assertEqual((box.segmentIDs(), box.currentSegmentID(), told), ([first, second], second, [first, second]))
+        self.assertEqual((box.currentSegmentID(), told), (second, [first, second]))
         segmentation.GetSegmentation().RemoveSegment(second)
-        self.assertEqual(box.currentSegmentID(), first)
+        self.assertEqual((box.currentSegmentID(), told[2:]), (first, [first]), "Slicer chooses the first instead of none")
+        box.setCurrentNode(None)
+        self.assertEqual((box.currentNode(), box.currentSegmentID()), (None, first), "it is remembered for the next one")
+
+    def test_node_boxes_go_on_to_the_next_node(self) -> None:
+        names = ("One", "Two", "Three")
+        nodes = [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in names]
+        box, leaving = self.nodeBox(noneEnabled=True), []
+        box.connect("nodeAboutToBeRemoved(vtkMRMLNode*)", lambda node: leaving.append(node.GetName()))
+        box.setCurrentNode(nodes[1])
+        slicer.mrmlScene.RemoveNode(nodes[1])
+        self.assertEqual((box.currentNode(), leaving), (nodes[2], ["Two"]))
+        slicer.mrmlScene.RemoveNode(nodes[2])
+        self.assertEqual(box.currentNode(), nodes[0])
 
     def test_packages_are_only_asked_for(self) -> None:
         import slicer.packaging

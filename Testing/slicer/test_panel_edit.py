@@ -296,6 +296,19 @@ class KnobTest(EditCase):
 class OthersTest(EditCase):
     """Preset, seed and example."""
 
+    def test_a_model_without_rims_offers_none(self):
+        self.session.domains = [{**CT, "rim": False}]
+        self.refresh()
+        self.assertFalse(self.ui.rimSlider.enabled)
+        self.assertIn("knows nothing about rims", self.ui.rimSlider.toolTip)
+        self.ui.presetBox.activated.emit(self.ui.presetBox.findData("infiltrative, irregular"))
+        self.assertEqual(self.now.rim, 0.0)
+        self.session.domains = [{**CT, "rim": True}]
+        self.refresh()
+        self.assertTrue(self.ui.rimSlider.enabled)
+        self.ui.presetBox.activated.emit(self.ui.presetBox.findData("infiltrative, irregular"))
+        self.assertGreater(self.now.rim, 0.5)
+
     def test_a_preset_asks_for_a_typical_tumor_and_can_be_chosen_again(self):
         box = self.ui.presetBox
         box.currentIndex = box.findData("necrotic")
@@ -324,6 +337,29 @@ class OthersTest(EditCase):
         self.assertEqual(self.session.calls[-1], ("takeAfter", self.lesion.key, segmentation, segmentId, volume))
         count = len(self.session.calls)
         self.refresh()
+        self.assertEqual(len(self.session.calls), count)
+
+    def test_an_example_that_is_removed_gives_no_other(self):
+        segmentation, segmentId = self.ball(self.ct("Other"))
+        segmentation.GetSegmentation().AddEmptySegment("liver", "Liver")
+        self.ui.likeSelector.setCurrentNode(segmentation)
+        self.ui.likeSelector.setCurrentSegmentID(segmentId)
+        count = len(self.session.calls)
+        segmentation.GetSegmentation().RemoveSegment(segmentId)
+        self.assertEqual((len(self.session.calls), self.ui.likeSelector.currentSegmentID()), (count, ""))
+        self.ui.likeSelector.setCurrentSegmentID("liver")
+        self.assertEqual(self.session.calls[-1], ("takeAfter", self.lesion.key, segmentation, "liver", None))
+
+    def test_a_scan_of_the_example_that_is_removed_gives_no_other(self):
+        other, volume = self.ct("First"), self.ct("Second")
+        segmentation, segmentId = self.ball(volume)
+        self.ui.likeVolumeSelector.setCurrentNode(volume)
+        self.ui.likeSelector.setCurrentNode(segmentation)
+        self.ui.likeSelector.setCurrentSegmentID(segmentId)
+        count = len(self.session.calls)
+        slicer.mrmlScene.RemoveNode(volume)
+        self.assertIsNone(self.ui.likeVolumeSelector.currentNode())
+        slicer.mrmlScene.RemoveNode(other)
         self.assertEqual(len(self.session.calls), count)
 
 

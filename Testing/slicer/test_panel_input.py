@@ -90,6 +90,22 @@ class InputTest(PanelCase):
         self.assertEqual(self.ui.regionSelector.currentSegmentID(), liver)
         self.assertEqual(self.session.calls, [])
 
+    def testARegionThatIsRemovedGivesNoOther(self) -> None:
+        nodes = [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("Organs", "Bones")]
+        for node in nodes:
+            node.GetSegmentation().AddEmptySegment("first", "First")
+            node.GetSegmentation().AddEmptySegment("second", "Second")
+        self.session.parameters.region, self.session.parameters.regionSegmentId = nodes[1], "second"
+        self.section.refresh()
+        nodes[1].GetSegmentation().RemoveSegment("second")
+        self.assertEqual(self.session.calls[-1], ("setRegion", nodes[1], ""), "Slicer's own choice would be the first segment")
+        self.session.parameters.regionSegmentId = ""
+        self.section.refresh()
+        self.assertEqual(self.ui.regionSelector.currentSegmentID(), "")
+        slicer.mrmlScene.RemoveNode(nodes[1])
+        self.assertIsNone(self.ui.regionSelector.currentNode(), "Slicer's own choice would be the other segmentation")
+        self.assertIsNone(self.session.calls[-1][1])
+
     def testNothingCanBeChangedWhileItRuns(self) -> None:
         self.session.state = "running"
         self.section.refresh()

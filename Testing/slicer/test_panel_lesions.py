@@ -118,12 +118,16 @@ class TableTest(LesionsCase):
 class PlacingTest(LesionsCase):
     """Clicks into views."""
 
-    def test_one_click_adds_one_lesion_and_leaves_no_helper_behind(self):
+    def test_each_click_adds_one_lesion_until_the_button_is_released_and_leaves_no_helper_behind(self):
         self.ui.addPointButton.click()
         self.assertTrue(self.isPlacing())
         self.assertTrue(self.ui.addPointButton.checked)
         self.clickInView((10.0, -5.0, 30.0))
         self.assertEqual(self.session.calls, [("addPoint", (10.0, -5.0, 30.0))])
+        self.clickInView((20.0, -5.0, 30.0))
+        self.assertEqual(self.session.calls[1:], [("addPoint", (20.0, -5.0, 30.0))])
+        self.assertTrue(self.isPlacing())
+        self.ui.addPointButton.click()
         self.assertFalse(self.isPlacing())
         self.assertFalse(self.ui.addPointButton.checked)
         self.assertEqual(self.fiducials(), [])
@@ -211,11 +215,17 @@ class SegmentTest(LesionsCase):
         self.assertEqual(self.ui.segmentSelector.currentSegmentID(), segmentId)
 
     def test_of_several_one_has_to_be_chosen(self):
-        segmentation, _ = self.ball(self.session.source)
-        self.ball(self.session.source, segmentation=segmentation, name="Other")
+        segmentation, _ = self.ball(self.session.source, name="Right kidney")
+        self.ball(self.session.source, segmentation=segmentation, name="Left kidney")
         self.ui.addSegmentButton.click()
         self.assertEqual(self.session.calls, [])
         self.assertIn("No segment is chosen", str(self.failures[0]))
+
+    def test_of_several_the_only_one_that_is_called_a_tumor_is_taken(self):
+        segmentation, tumor = self.ball(self.session.source, name="Kidney tumour")
+        self.ball(self.session.source, segmentation=segmentation, name="Left kidney")
+        self.ui.addSegmentButton.click()
+        self.assertEqual(self.session.calls, [("addSegment", segmentation, tumor, "edit")])
 
     def test_without_any_it_says_what_to_do(self):
         self.ui.addSegmentButton.click()
@@ -274,6 +284,24 @@ class PaintTest(LesionsCase):
         self.assertEqual(self.session.calls, [("addSegment", *painted, "insert")])
         self.assertTrue(self.ui.paintBox.collapsed)
         self.assertEqual(self.ui.segmentEditor.mrmlSegmentEditorNode().GetActiveEffectName() or "", "")
+
+    def test_the_first_stroke_adds_it_so_that_it_can_be_removed_at_once(self):
+        self.ui.paintButton.click()
+        painted = self.paint()
+        self.waitUntil(lambda: self.session.calls)
+        self.paint()
+        self.ui.paintButton.click()
+        self.wait(0.2)
+        self.assertEqual(self.session.calls, [("addSegment", *painted, "insert")])
+
+    def test_generating_ends_painting_and_placing(self):
+        for button in (self.ui.paintButton, self.ui.addPointButton):
+            button.click()
+            self.assertTrue(button.checked)
+            self.session.state = "running"
+            self.section.refresh()
+            self.assertFalse(button.checked)
+            self.session.state = "ready"
 
     def test_nothing_painted_adds_nothing_and_leaves_no_segment(self):
         self.ui.paintButton.click()

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import slicer
-from slicer_case import SlicerCase, needsHarness
+from module_case import ModuleCase, WorkingCase
+from slicer_case import needsHarness
 
-from TumorSynth import TumorSynth, TumorSynthWidget
+from TumorSynth import TumorSynth
 from TumorSynthLib.errors import TumorSynthError
-from TumorSynthSlicer import commands
 from TumorSynthSlicer.marks import isSynthetic
 from TumorSynthSlicer.panel import feature_words, worker_section
-from TumorSynthSlicer.qt_process import killAll
 
 
 class Probe:
@@ -28,34 +27,6 @@ class Probe:
 
     def cleanup(self) -> None:
         """Nothing to do."""
-
-
-class ModuleCase(SlicerCase):
-    """The panel, with errors remembered."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.addCleanup(commands.save, commands.load())
-        commands.save(commands.WorkerChoice())
-        self.widget: Any = None
-        self.addCleanup(self.close)
-
-    def open(self) -> Any:
-        """A panel that is looked at."""
-        self.widget = TumorSynthWidget()
-        self.errors: list[TumorSynthError] = []
-        self.widget.session.failed.connect(self.errors.append)
-        self.widget.enter()
-        self.ui = self.widget.ui
-        return self.widget
-
-    def close(self) -> None:
-        """The application ends."""
-        if self.widget is not None:
-            self.widget.cleanup()
-            self.widget.parent.close()
-            self.widget = None
-            killAll()
 
 
 class PanelTest(ModuleCase):
@@ -200,31 +171,8 @@ class _Parent:
     icon: Any = None
 
 
-class EditTest(ModuleCase):
+class EditTest(WorkingCase):
     """With a real worker."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        choice = commands.WorkerChoice(command=self.workerCommand(), device="cpu", bundle=str(self.tinyBundle()))
-        commands.save(choice)
-        self.scan = self.ct()
-        self.before = slicer.util.arrayFromVolume(self.scan).copy()
-        slicer.app.applicationLogic().GetSelectionNode().SetActiveVolumeID(self.scan.GetID())
-        self.open()
-        self.session = self.widget.session
-        self.session.setDomain("soft-tissue-ct")
-
-    def place(self) -> None:
-        """A lesion in the soft tissue."""
-        key = self.session.addPoint(tuple(self.position(self.scan, "tissue")))
-        self.session.update(key, shape={"volume_ml": 2.0}, seed=3)
-        self.wait(0.1)
-
-    def made(self, seconds: float = 60.0) -> None:
-        """Until the results are there, or an error."""
-        self.waitUntil(lambda: self.session.state != "running", seconds)
-        self.wait(0.1)
-        self.assertEqual(self.errors, [])
 
     def testFromAPlaceToAKeptTumorAndBack(self) -> None:
         self.place()

@@ -46,6 +46,19 @@ class OutputTest(PanelCase):
         self.assertIn("new headers", self.titles[0])
         self.assertIn("with the headers of the scan", self.titles[1])
 
+    def testAnOutputThatIsRemovedGivesNoOther(self) -> None:
+        nodes = []
+        for name in ("First", "Second"):
+            node = slicer.vtkMRMLScalarVolumeNode()
+            node.SetName(name)
+            node.SetAttribute("TumorSynth.Synthetic", "1")
+            nodes.append(slicer.mrmlScene.AddNode(node))
+        selector = self.ui.outputVolumeSelector
+        selector.setCurrentNode(nodes[1])
+        self.assertIs(selector.currentNode(), nodes[1])
+        slicer.mrmlScene.RemoveNode(nodes[1])
+        self.assertIsNone(selector.currentNode())
+
     def testItIsToldWhatTheLastExportWrote(self) -> None:
         self.section.refresh()
         self.assertFalse(self.ui.exportLabel.isVisibleTo(self.widget))

@@ -233,7 +233,7 @@ class SegmentTest(SlicerCase):
         role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
         self.assertIs(self.node.GetNodeReference(role), self.volume)
         display = self.node.GetDisplayNode()
-        self.assertEqual((display.GetOpacity2DOutline(), display.GetOpacity2DFill()), (1.0, 0.15))
+        self.assertEqual((display.GetOpacity2DOutline(), display.GetOpacity2DFill()), (1.0, 0.0))
         segments.setSegment(self.node, "", "Lesion", self.mask(0, (4, 4, 4)), self.volume)
         surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
         self.assertFalse(self.node.GetSegmentation().ContainsRepresentation(surface))

@@ -33,7 +33,7 @@ class SeriesTest(SlicerCase):
             array = self.before.copy()
             array[mask.transpose(2, 1, 0)] = 10 * number
             names.append(f"{number:02d}")
-            writeResult(self.folder / names[-1], self.source, array, {"Tumor": mask})
+            writeResult(self.folder / names[-1], self.source, array, {"Tumor": mask}, steps=number)
             self.masks.append(mask)
             self.arrays.append(array)
         told = {"schema": 1, "synthetic": "SYNTHETIC", "series": names}
@@ -64,12 +64,26 @@ class SeriesTest(SlicerCase):
         inner = [node.GetNthDataNode(number) for node in series[1:] for number in range(3)]
         for node in (*series, *proxies, *inner):
             self.assertTrue(marks.isSynthetic(node), node.GetName())
-            self.assertEqual(len(marks.manifestOf(node)["edits"]), 3)
+        self.assertEqual([len(marks.editsOf(node)) for node in series], [3, 3, 3])
+        for node in series[1:]:
+            told = [marks.editsOf(node.GetNthDataNode(number)) for number in range(3)]
+            self.assertEqual(told, [[edit] for edit in marks.editsOf(node)])
         series.browser.SetSelectedItemNumber(2)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(series.browser)
         for node in proxies:
             self.assertEqual(node.GetAttribute(marks.SYNTHETIC), "1")
+            self.assertEqual(marks.editsOf(node), marks.editsOf(series.browser)[2:])
             self.assertTrue(node.GetName().endswith(marks.SUFFIX))
+
+    def testASeriesOfASyntheticVolumeTellsOfEarlierEditsToo(self) -> None:
+        scan, first = self.ct("Scan"), {"seed": 3}
+        marks.markSynthetic(self.source, {"edits": [first]}, scan)
+        series = finished(growSeries(self.folder, self.source))
+        self.assertIs(marks.sourceOf(series.browser), scan)
+        self.assertEqual(len(marks.editsOf(series.browser)), 4)
+        for node in (series.browser, series.volumes.GetNthDataNode(1)):
+            self.assertEqual(marks.editsOf(node)[0], first)
+            self.assertEqual(marks.manifestOf(node)["source"]["name"], "Scan")
 
     def testNothingElseIsLeftInTheScene(self) -> None:
         def count() -> tuple[int, int]:

@@ -13,6 +13,7 @@ from TumorSynthSlicer.segments import segmentMask
 from TumorSynthSlicer.session import Session
 from TumorSynthSlicer.temporary_files import TemporaryFiles
 from TumorSynthSlicer.transforms import volumeToWorld
+from TumorSynthSlicer.views import compositeNodes
 
 
 class SessionCase(SlicerCase):
@@ -105,6 +106,22 @@ class InsertTest(SessionCase):
         self.session.show(1)
         self.session.keep()
         self.assertEqual([folder.exists() for folder in folders], [False, True, False])
+        self.assertNoErrors()
+
+    def test_the_mark_of_a_place_is_hidden_while_its_tumor_is_looked_at(self) -> None:
+        volume = self.open()
+        key = self.point(volume)
+        mark = self.session.places.node(key).GetDisplayNode()
+        self.assertTrue(mark.GetVisibility())
+        self.generate()
+        self.assertFalse(mark.GetVisibility())
+        self.session.discard()
+        self.assertTrue(mark.GetVisibility())
+        self.generate()
+        self.session.keep()
+        self.assertFalse(mark.GetVisibility())
+        self.session.undo()
+        self.assertTrue(mark.GetVisibility())
         self.assertNoErrors()
 
     def test_discarding_the_first_result_leaves_no_trace(self) -> None:
@@ -231,6 +248,14 @@ class ExistingTest(SessionCase):
         self.session.keep()
         mask = self.segment(key)
         self.session.update(key, operation="remove")
+        self.own.variants = 2
+        self.generate()
+        self.wait(0.05)
+        self.assertEqual(self.own.outputSegmentation.GetSegmentation().GetNumberOfSegments(), 0)
+        self.assertEqual((self.session.lesions.get(key).state, len(self.session.variants)), ("result", 2))
+        self.session.discard()
+        self.wait(0.05)
+        np.testing.assert_array_equal(self.segment(key).mask, mask.mask)
         self.generate()
         self.session.keep()
         self.wait(0.05)
@@ -270,6 +295,9 @@ class ExistingTest(SessionCase):
         browser = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode")
         self.assertEqual(browser.GetNumberOfItems(), 3)
         self.assertEqual((self.session.lesions.get(key).state, self.session.state), ("kept", "ready"))
+        shown = browser.GetProxyNode(browser.GetMasterSequenceNode()).GetID()
+        self.assertEqual({composite.GetBackgroundVolumeID() for composite in compositeNodes()}, {shown})
+        self.assertFalse(segmentation.GetDisplayNode().GetSegmentVisibility(segment))
         self.assertNoErrors()
 
     def test_several_lesions_are_made_at_once_and_undone_together(self) -> None:

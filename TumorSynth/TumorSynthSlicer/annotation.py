@@ -11,10 +11,10 @@ import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from slicer.util import VTKObservationMixin
 
 from TumorSynthSlicer import views
 from TumorSynthSlicer.marks import isSynthetic
+from TumorSynthSlicer.observing import Observing
 from TumorSynthSlicer.surface import hasSurface
 
 _CORNER = vtk.vtkCornerAnnotation.UpperRight
@@ -31,7 +31,7 @@ def words() -> str:
     return _("SYNTHETIC - not for clinical use")
 
 
-class SyntheticAnnotation(VTKObservationMixin):
+class SyntheticAnnotation(Observing):
     """Writes and removes the words as nodes and views come, change and go."""
 
     def __init__(self) -> None:
@@ -76,14 +76,14 @@ class SyntheticAnnotation(VTKObservationMixin):
             qt.QTimer.singleShot(0, self.update)
 
     def _watch(self) -> None:
-        """Observe nodes that have come since."""
+        """Observe nodes that have come since, and let go of those that have gone."""
+        self.releaseRemoved()
         modified = vtk.vtkCommand.ModifiedEvent
         display = slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent
         wanted = [(node, modified) for node in _nodes(_VIEWS + _DISPLAYABLE)]
         wanted += [(node, display) for node in _nodes(_DISPLAYABLE)]
         for node, event in wanted:
-            if not self.hasObserver(node, event, self._onScene):
-                self.addObserver(node, event, self._onScene)
+            self.addObserver(node, event, self._onScene)
 
     def _write(self, key: str, view: Any) -> None:
         renderer = view.renderWindow().GetRenderers().GetFirstRenderer()
@@ -94,17 +94,19 @@ class SyntheticAnnotation(VTKObservationMixin):
         text = known[0] if known is not None else _annotation()
         text.SetText(_CORNER, "\n" * _linesAbove(view) + words())
         if known is None:
-            self._texts[key] = (text, renderer, view)
+            corner = view.cornerAnnotation()
+            self._texts[key] = (text, renderer, corner)
             renderer.AddViewProp(text)
-            self.addObserver(view.cornerAnnotation(), vtk.vtkCommand.ModifiedEvent, self._onScene)
+            self.addObserver(corner, vtk.vtkCommand.ModifiedEvent, self._onScene)
             view.scheduleRender()
 
     def _remove(self, key: str) -> None:
-        text, renderer, view = self._texts.pop(key)
+        text, renderer, corner = self._texts.pop(key)
         renderer.RemoveViewProp(text)
-        if self.hasObserver(view.cornerAnnotation(), vtk.vtkCommand.ModifiedEvent, self._onScene):
-            self.removeObserver(view.cornerAnnotation(), vtk.vtkCommand.ModifiedEvent, self._onScene)
-        view.scheduleRender()
+        self.removeObserver(corner, vtk.vtkCommand.ModifiedEvent, self._onScene)
+        for viewNode, view in views.shownViews():  # it may be gone, with its layout or with the scene
+            if viewNode.GetID() == key:
+                view.scheduleRender()
 
 
 def showsAny(viewNode: Any, ids: set[str]) -> bool:

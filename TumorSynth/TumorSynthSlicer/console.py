@@ -1,6 +1,7 @@
 """TumorSynth without the panel: from Slicer's Python console, in scripts and in other modules.
 
->>> logic = TumorSynthLogic()
+>>> import TumorSynth
+>>> logic = TumorSynth.TumorSynthLogic()
 >>> result = logic.insert("CT", at=(12.0, 10.0, 30.0), volumeMl=4.0, domain="abdomen-ct")
 >>> result.segmentation.GetSegmentation().GetNthSegment(0).GetName()
 'Tumor'
@@ -9,60 +10,53 @@ Lengths are mm, volumes mL, positions R, A, S in the world as the views show the
 the input is never changed. What every operation takes by keyword is told by ``help(TumorSynthSlicer.console_wishes.Wishes)``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from TumorSynthLib.errors import RequestError
-from TumorSynthLib.protocol import SCHEMA, parse_request
-from TumorSynthSlicer import commands
-from TumorSynthSlicer.console_jobs import ConsoleJob, EditResult, Progress, start
-from TumorSynthSlicer.console_places import nodeNamed, placeNamed, segmentNamed
-from TumorSynthSlicer.console_scene import editSteps, seriesSteps, shapeSteps
-from TumorSynthSlicer.console_wishes import Wishes, wishesOf
-from TumorSynthSlicer.dicom_chore import DicomChore, DicomWish
-from TumorSynthSlicer.lesion import Lesion
-from TumorSynthSlicer.marks import manifestOf, sourceOf
+from TumorSynthSlicer.console_jobs import ConsoleJob, Progress
+from TumorSynthSlicer.console_operations import Operations, sharedOperations, sharedService
+from TumorSynthSlicer.console_scene import EditResult
 from TumorSynthSlicer.parameters import TumorSynthParameterNode
-from TumorSynthSlicer.requests import Place, Settings, editRequest
-from TumorSynthSlicer.scans import checkVolume
-from TumorSynthSlicer.segments import maskSteps, writeMask
-from TumorSynthSlicer.tasks import Steps
 from TumorSynthSlicer.temporary_files import TemporaryFiles
-from TumorSynthSlicer.volumes import ScanFile
 from TumorSynthSlicer.worker_service import WorkerService
 
 __all__ = ["ConsoleJob", "EditResult", "TumorSynthLogic"]
 
 
 class TumorSynthLogic(ScriptedLoadableModuleLogic):
-    """Operations on volumes in the scene. Each waits for its result, or with ``wait=False`` gives a ``ConsoleJob`` at once."""
+    """Operations on volumes in the scene. Each waits for its result, or with ``wait=False`` gives a ``ConsoleJob`` at once.
+
+    While one waits, the application goes on. Ctrl+C in the terminal that it was started from cancels the work, as does stopping
+    the worker in the panel; closing the scene or the application ends it too. Jobs are carried out one after the other.
+    """
 
     def getParameterNode(self) -> TumorSynthParameterNode:
         """The panel's parameters."""
         return TumorSynthParameterNode(super().getParameterNode())
 
-    @cached_property
+    @property
     def service(self) -> WorkerService:
-        """The worker; it is started by the first operation. ``logic.service.stop()`` ends it."""
-        return WorkerService()
+        """The worker, that of the panel too; it is started by the first operation. ``logic.service.stop()`` ends it."""
+        return sharedService()
 
     @cached_property
     def files(self) -> TemporaryFiles:
-        """Temporary files, which go when the application ends."""
+        """Temporary files of the panel, which go with it; those of the operations here are their own."""
         return TemporaryFiles()
 
-    @cached_property
-    def _scans(self) -> ScanFile:
-        return ScanFile(self.files.folder)
+    @property
+    def _operations(self) -> Operations:
+        return sharedOperations()
 
     def insert(self, volume: Any, at: Any, *, wait: bool = True, progress: Progress | None = None, **wishes: Any) -> Any:
         """Put a new tumor into a scan.
 
-        >>> logic = TumorSynthLogic()
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
         >>> result = logic.insert("CT", at=(12.0, 10.0, 30.0), volumeMl=3.0, sphericity=0.8, domain="abdomen-ct", seed=1)
         >>> result.volume.GetName()
         'CT TumorSynth [SYNTHETIC]'
@@ -86,12 +80,47 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         ------
         TumorSynthError : with what was found, what was expected and what to do.
         """
-        return self._edit("insert", volume, at, None, (), wait, progress, wishes)
+        return self._operations.one("insert", volume, at, wishes, wait, progress)
+
+    def insertMany(
+        self,
+        volume: Any,
+        tumors: Sequence[Mapping[str, Any]],
+        *,
+        wait: bool = True,
+        progress: Progress | None = None,
+        **wishes: Any,
+    ) -> Any:
+        """Put several new tumors into a scan, one on the other, as one result.
+
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
+        >>> tumors = [{"at": (12.0, 10.0, 20.0), "volumeMl": 1.0}, {"at": (12.0, 10.0, 42.0), "name": "Metastasis"}]
+        >>> result = logic.insertMany("CT", tumors, volumeMl=2.0, domain="abdomen-ct")
+        >>> [part["name"] for part in result.parts]
+        ['Tumor 1', 'Metastasis']
+
+        Parameters
+        ----------
+        volume, wait, progress : as for ``insert``.
+        tumors : of each where it goes, ``at`` as for ``insert``, and what is asked for it alone, see ``Wishes``.
+        wishes : what is asked for all that do not say otherwise. Seeds count up from that of the first.
+
+        Returns
+        -------
+        ``EditResult`` whose ``parts`` tell of each, or without ``wait`` a ``ConsoleJob``.
+
+        Raises
+        ------
+        TumorSynthError : with what was found, what was expected and what to do.
+        """
+        return self._operations.many(volume, tumors, wishes, wait, progress)
 
     def edit(self, volume: Any, tumor: Any, *, wait: bool = True, progress: Progress | None = None, **wishes: Any) -> Any:
         """Give a tumor that is there another shape or texture, or both.
 
-        >>> logic = TumorSynthLogic()
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
         >>> result = logic.edit("CT", ("Segmentation", "Tumor"), texture={"firstorder_Mean": 60.0}, domain="abdomen-ct")
         >>> "firstorder_Mean" in result.measured
         True
@@ -109,12 +138,13 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         ------
         TumorSynthError : with what was found, what was expected and what to do.
         """
-        return self._edit("edit", volume, segmentNamed(tumor), None, (), wait, progress, wishes)
+        return self._operations.one("edit", volume, tumor, wishes, wait, progress)
 
     def remove(self, volume: Any, tumor: Any, *, wait: bool = True, progress: Progress | None = None, **wishes: Any) -> Any:
         """Turn a tumor, or any segment, into plausible healthy tissue.
 
-        >>> logic = TumorSynthLogic()
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
         >>> result = logic.remove("CT", ("Segmentation", "Tumor"), domain="abdomen-ct")
         >>> result.segmentation.GetSegmentation().GetNumberOfSegments()
         0
@@ -132,14 +162,15 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         ------
         TumorSynthError : with what was found, what was expected and what to do.
         """
-        return self._edit("remove", volume, segmentNamed(tumor), None, (), wait, progress, wishes)
+        return self._operations.one("remove", volume, tumor, wishes, wait, progress)
 
     def move(
         self, volume: Any, tumor: Any, to: Any, *, wait: bool = True, progress: Progress | None = None, **wishes: Any
     ) -> Any:
         """Move a tumor to another place, with its shape and texture.
 
-        >>> logic = TumorSynthLogic()
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
         >>> result = logic.move("CT", ("Segmentation", "Tumor"), to=(12.0, 0.0, 40.0), domain="abdomen-ct")
         >>> result.result["request"]["op"]
         'move'
@@ -158,7 +189,7 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         ------
         TumorSynthError : with what was found, what was expected and what to do.
         """
-        return self._edit("move", volume, segmentNamed(tumor), to, (), wait, progress, wishes)
+        return self._operations.one("move", volume, tumor, wishes, wait, progress, to=to)
 
     def grow(
         self,
@@ -172,7 +203,8 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
     ) -> Any:
         """A series of time points of one tumor, as sequences.
 
-        >>> logic = TumorSynthLogic()
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
         >>> result = logic.grow("CT", ("Segmentation", "Tumor"), volumesMl=[2.0, 4.0], domain="abdomen-ct")
         >>> result.browser.GetNumberOfItems()
         2
@@ -191,14 +223,15 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         ------
         TumorSynthError : with what was found, what was expected and what to do.
         """
-        return self._edit("grow", volume, segmentNamed(tumor), None, volumesMl, wait, progress, wishes)
+        return self._operations.one("grow", volume, tumor, wishes, wait, progress, volumesMl=volumesMl)
 
     def shape(
         self, volume: Any = None, at: Any = None, *, wait: bool = True, progress: Progress | None = None, **wishes: Any
     ) -> Any:
         """A tumor's mask alone; no image is changed.
 
-        >>> logic = TumorSynthLogic()
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
         >>> result = logic.shape(volumeMl=5.0, sphericity=0.7, seed=3)
         >>> round(result.measured["shape_VoxelVolume"] / 1000.0)
         5
@@ -217,14 +250,7 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         ------
         TumorSynthError : with what was found, what was expected and what to do.
         """
-        asked, node = wishesOf(wishes), nodeNamed(volume)
-        if node is None and (at is not None or asked.region is not None):
-            raise RequestError("console.place", "A place or region needs a scan to lie in.", "Give the volume.")
-        job = ConsoleJob(progress)
-        made: list[Path] = []
-        steps = self._shapeRequest(asked, node, at, made)
-        start(job, self.service, steps, lambda folder: shapeSteps(folder, node, asked.name), lambda: self._discard(made))
-        return job.wait() if wait else job
+        return self._operations.shape(volume, at, wishes, wait, progress)
 
     def exportDicom(
         self,
@@ -241,7 +267,8 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
     ) -> Any:
         """Write a synthetic volume as a DICOM series, marked as synthetic in every file.
 
-        >>> logic = TumorSynthLogic()
+        >>> import TumorSynth
+        >>> logic = TumorSynth.TumorSynthLogic()
         >>> result = logic.remove("CT", ("Segmentation", "Tumor"), domain="abdomen-ct")
         >>> summary = logic.exportDicom(result, slicer.app.temporaryPath + "/dicom-example", overwrite=True)
         >>> summary["slices"]
@@ -266,98 +293,5 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         ------
         TumorSynthError : with what was found, what was expected and what to do.
         """
-        if isinstance(volume, EditResult):
-            segmentation, volume = segmentation or volume.segmentation, volume.volume
-        node, masks = nodeNamed(volume), nodeNamed(segmentation)
-        source = None if node is None else sourceOf(node)
-        if source is None:
-            message = f"{'It' if node is None else repr(node.GetName())} was not made by TumorSynth from a scan of this scene."
-            raise RequestError("console.synthetic", message, "Give a volume that one of the operations has made.")
         kinds = (patientId, keepStudy, seriesNumber, overwrite)
-        wish = DicomWish(source, node, masks, manifestOf(node).get("edits", []), Path(folder), *kinds)
-        job = ConsoleJob(progress)
-        job.follow(DicomChore(wish, self.files, commands.load(), job.finish, lambda e: e and job.fail(e), job.report))
-        return job.wait() if wait else job
-
-    def _edit(
-        self,
-        operation: str,
-        volume: Any,
-        place: Any,
-        to: Any,
-        volumesMl: Sequence[float],
-        wait: bool,
-        progress: Progress | None,
-        options: dict[str, Any],
-    ) -> Any:
-        """One operation on a scan."""
-        asked, node = wishesOf(options), nodeNamed(volume)
-        checkVolume(node)
-        kind, where = placeNamed(place, node)
-        lesion = asked.lesion(kind, operation).withChanges(volumesMl=[float(value) for value in volumesMl])
-        goal = None if to is None else placeNamed(to, node)
-        if goal is not None and goal[0] != "point":
-            raise RequestError("console.place", "The tumor moves to a point.", "Give (R, A, S) in mm, or a fiducial.")
-        job, made = ConsoleJob(progress), []
-        images: list[Path] = []
-
-        def request() -> Steps[Any]:
-            values = yield from self._request(asked, lesion, node, where, None if goal is None else goal[1], made)
-            images.append(Path(values["image"]))
-            return values
-
-        def load(folder: Path) -> Steps[EditResult]:
-            if operation == "grow":
-                return seriesSteps(folder, node, images[0])
-            return editSteps(folder, node, images[0], asked.name)
-
-        start(job, self.service, request(), load, lambda: self._discard(made))
-        return job.wait() if wait else job
-
-    def _request(
-        self, asked: Wishes, lesion: Lesion, node: Any, where: Any, to: Any, made: list[Path]
-    ) -> Steps[dict[str, Any]]:
-        """The request for a lesion, when its files are written."""
-        place = Place(to=to)
-        if lesion.place == "segment":
-            path = yield from self._maskFile(where, node, made)
-            place = Place(to=to, mask=str(path))
-        elif lesion.place == "point":
-            place = Place(at=where)
-        else:
-            place = Place(box=where)
-        settings = yield from self._settings(asked, node, made)
-        image = yield from self._scans.steps(node)
-        return editRequest(lesion, settings, str(image), place, str(self.files.newPath("result")))
-
-    def _shapeRequest(self, asked: Wishes, node: Any, at: Any, made: list[Path]) -> Steps[dict[str, Any]]:
-        lesion = asked.lesion("point", "insert")
-        settings = yield from self._settings(asked, node, made)
-        values = {"schema": SCHEMA, "op": "shape", "seed": lesion.seed, "shape": lesion.shape, "core": lesion.core or None}
-        values |= {"bundle": settings.bundle, "domain": settings.domain, "device": settings.device}
-        values["out"] = str(self.files.newPath("result"))
-        if node is not None:
-            image = yield from self._scans.steps(node)
-            values |= {"image": str(image), "region": settings.region}
-        if at is not None:
-            kind, where = placeNamed(at, node)
-            if kind == "segment":
-                raise RequestError("console.place", "A shape takes a point or a box.", "Give (R, A, S), or an ROI.")
-            values["at" if kind == "point" else "box"] = where
-        return parse_request(values).to_dict()
-
-    def _settings(self, asked: Wishes, node: Any, made: list[Path]) -> Steps[Settings]:
-        settings = asked.settings(commands.load())
-        if asked.region is None:
-            return settings
-        region = yield from self._maskFile(segmentNamed(asked.region), node, made)
-        return Settings(**{**vars(settings), "region": str(region)})
-
-    def _maskFile(self, segment: tuple[Any, str], node: Any, made: list[Path]) -> Steps[Path]:
-        mask = yield from maskSteps(*segment, node)
-        made.append(writeMask(self.files.newPath("mask.nrrd"), mask, node))
-        return made[-1]
-
-    def _discard(self, made: list[Path]) -> None:
-        for path in made:
-            self.files.discard(path)
+        return self._operations.exportDicom(volume, folder, segmentation, kinds, wait, progress)

@@ -17,23 +17,57 @@ Segment = tuple[Any, str]
 """A segmentation node and the ID of a segment."""
 
 
-def nodeNamed(node: Any) -> Any:
-    """A node, or the one with a name or an ID.
+_VOLUME, _SEGMENTATION = "vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode"
+
+
+def volumeNamed(volume: Any) -> Any:
+    """A volume from its node, its name or its ID; None stays None. Raises as ``nodeNamed``."""
+    return None if volume is None else nodeNamed(volume, _VOLUME)
+
+
+def segmentationNamed(segmentation: Any) -> Any:
+    """A segmentation from its node, its name or its ID; None stays None.
+
+    Raises
+    ------
+    RequestError : as ``nodeNamed``; ``console.segmentation`` for a node of another kind.
+    """
+    node = None if segmentation is None else nodeNamed(segmentation, _SEGMENTATION)
+    if node is not None and not node.IsA(_SEGMENTATION):
+        message = f"'{node.GetName()}' is a {node.GetNodeTagName()}, expected a segmentation."
+        raise RequestError("console.segmentation", message, "Give the node that has the segment.")
+    return node
+
+
+def nodeNamed(node: Any, *kinds: str) -> Any:
+    """A node of the scene, or the one with a name or an ID.
+
+    Parameters
+    ----------
+    node : itself, or what it is called.
+    kinds : classes that are looked for where several nodes have the name.
 
     Raises
     ------
     RequestError : ``console.node`` when there is none, or several of that name.
     """
     if not isinstance(node, str):
+        if not isinstance(node, slicer.vtkMRMLNode):
+            message = f"{node!r:.60} is no node."
+            raise RequestError("console.node", message, "Give a node of the scene, its name or its ID.")
+        if not slicer.mrmlScene.IsNodePresent(node):
+            raise RequestError("console.node", f"'{node.GetName()}' is not in the scene.", "Give a node of the scene.")
         return node
     found = slicer.mrmlScene.GetNodeByID(node)
     if found is not None:
         return found
-    nodes = slicer.mrmlScene.GetNodesByName(node)
-    if nodes.GetNumberOfItems() != 1:
-        message = f"There are {nodes.GetNumberOfItems()} nodes called {node!r:.60}, expected one."
+    named = slicer.mrmlScene.GetNodesByName(node)
+    nodes = [named.GetItemAsObject(number) for number in range(named.GetNumberOfItems())]
+    nodes = [one for one in nodes if any(one.IsA(kind) for kind in kinds)] or nodes
+    if len(nodes) != 1:
+        message = f"There are {len(nodes)} nodes called {node!r:.60}, expected one."
         raise RequestError("console.node", message, "Give the node itself, or its ID.")
-    return nodes.GetItemAsObject(0)
+    return nodes[0]
 
 
 def segmentNamed(segment: Any) -> Segment:
@@ -41,13 +75,12 @@ def segmentNamed(segment: Any) -> Segment:
 
     Raises
     ------
-    RequestError : ``console.segment`` when it is not there.
+    RequestError : as ``segmentationNamed``; ``console.segment`` when the segment is not there.
     """
     whole, wanted = segment if isinstance(segment, (tuple, list)) and len(segment) == 2 else (segment, "")
-    node = nodeNamed(whole)
-    if node is None or not hasattr(node, "GetSegmentation"):
-        message = f"{segment!r:.60} is no segment."
-        raise RequestError("console.segment", message, "Give (segmentation, name of the segment).")
+    if whole is None:
+        raise RequestError("console.segment", f"{segment!r:.60} is no segment.", "Give (segmentation, name of the segment).")
+    node = segmentationNamed(whole)
     data = node.GetSegmentation()
     ids = [data.GetNthSegmentID(number) for number in range(data.GetNumberOfSegments())]
     found = [one for one in ids if not wanted or wanted in (one, data.GetSegment(one).GetName())]
@@ -63,7 +96,8 @@ def placeNamed(place: Any, volume: Any) -> tuple[str, Any]:
 
     Parameters
     ----------
-    place : R, A, S in the world; a fiducial node, an ROI node, a segment, or the name of one of them.
+    place : R, A, S in the world; a fiducial node, of which its last point is meant; an ROI node; a segment; or the name of
+        one of them.
     volume : the scan.
 
     Returns
@@ -76,8 +110,9 @@ def placeNamed(place: Any, volume: Any) -> tuple[str, Any]:
     GeometryError : for a point outside the scan.
     """
     if isinstance(place, str):
-        place = nodeNamed(place)
-    if hasattr(place, "GetNumberOfControlPoints"):
+        place = nodeNamed(place, "vtkMRMLMarkupsNode", _SEGMENTATION)
+    if isinstance(place, slicer.vtkMRMLMarkupsNode):
+        nodeNamed(place)
         if place.IsA("vtkMRMLMarkupsROINode"):
             return "box", boxIn(place, volume)
         world = [0.0, 0.0, 0.0]

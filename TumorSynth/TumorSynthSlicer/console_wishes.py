@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
+
 from TumorSynthLib.errors import RequestError
 from TumorSynthSlicer.commands import WorkerChoice
 from TumorSynthSlicer.lesion import Lesion
@@ -22,6 +24,17 @@ _KNOBS = {
     "coreAttenuation": "coreAttenuation",
 }
 _SAMPLING = ("method", "steps", "guidance", "candidates", "noise")
+_SHAPE = ("volumeMl", "diameterMm", "sphericity", "elongation", "shape")
+_TEXTURE = ("attenuation", "heterogeneity", "coarseness", "texture", "coreAttenuation")
+OF_ALL = ("region", "domain", "bundle", "device", *_SAMPLING)
+"""What holds for everything that a request makes."""
+_USELESS = {
+    "remove": (*_SHAPE, *_TEXTURE, "core", "rim", "name", "region"),
+    "move": (*_SHAPE, *_TEXTURE, "core"),
+    "grow": ("volumeMl", "name"),
+    "shape": (*_TEXTURE, "rim", "massEffect", *_SAMPLING),
+}
+"""What would change nothing, by operation."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +69,8 @@ class Wishes:
     """How much the surroundings give way, 0 to 1."""
     seed: int = 0
     """Seed of everything random."""
-    name: str = "Tumor"
-    """What its segment is called."""
+    name: str = ""
+    """What its segment is called; empty is as the segment that it was, or Tumor."""
     region: Any = None
     """A segment that new tumors stay inside of: (segmentation, segment), or a segmentation with one segment."""
     domain: str = "auto"
@@ -88,8 +101,12 @@ class Wishes:
         sampling = {name: getattr(self, name) for name in _SAMPLING}
         return Settings(bundle, self.domain, self.device or choice.device, **sampling)
 
-    def lesion(self, place: str, operation: str) -> Lesion:
+    def lesion(self, place: str, operation: str, name: str = "Tumor") -> Lesion:
         """The lesion that asks for it.
+
+        Parameters
+        ----------
+        name : of one that is not given another.
 
         Raises
         ------
@@ -97,7 +114,7 @@ class Wishes:
         """
         core = {"share": self.core} if isinstance(self.core, (int, float)) else dict(self.core or {})
         around = {"rim": self.rim, "massEffect": self.massEffect, "seed": self.seed}
-        found = Lesion("console", self.name, place).withChanges(
+        found = Lesion("console", self.name or name, place).withChanges(
             operation=operation, shape=dict(self.shape), texture=dict(self.texture), core=core, **around
         )
         for option, knob in _KNOBS.items():
@@ -107,17 +124,30 @@ class Wishes:
         return found
 
 
-def wishesOf(options: Mapping[str, Any]) -> Wishes:
-    """Keywords as they were given.
+def wishesOf(options: Mapping[str, Any], operation: str = "insert") -> Wishes:
+    """Keywords as they were given; NumPy's numbers are numbers.
 
     Raises
     ------
-    RequestError : ``console.option`` for a keyword that there is not, with the nearest that there is.
+    RequestError : ``console.option`` for a keyword that there is not, with the nearest that there is, for one that changes
+        nothing in the operation, and for features that are no dictionary.
     """
     known = [item.name for item in fields(Wishes)]
-    for name in options:
+    for name, value in options.items():
         if name not in known:
             near = get_close_matches(name, known, n=2, cutoff=0.5)
             hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
             raise RequestError("console.option", f"There is no keyword '{name}'.", hint)
-    return Wishes(**options)
+        if name in _USELESS.get(operation, ()):
+            raise RequestError("console.option", f"'{name}' changes nothing in '{operation}'.", f"Leave '{name}' out.")
+        if name in ("shape", "texture") and not isinstance(value, Mapping):
+            message = f"'{name}' is {value!r:.60}, expected features by name."
+            raise RequestError("console.option", message, f'Give {name}={{"name of the feature": value}}.')
+    return Wishes(**{name: _plain(value) for name, value in options.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Python's own numbers, also in dictionaries."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value.item() if isinstance(value, np.generic) else value

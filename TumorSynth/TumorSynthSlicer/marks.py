@@ -41,8 +41,8 @@ def markSynthetic(node: slicer.vtkMRMLNode, manifest: Mapping[str, Any], source:
 
 
 def syntheticName(name: str) -> str:
-    """A name with the mark at its end, once."""
-    return name if name.endswith(SUFFIX) else f"{name}{SUFFIX}"
+    """A name with the mark at its end, once; a number that was added to tell it from others comes before the mark."""
+    return f"{name.replace(SUFFIX, '')}{SUFFIX}"
 
 
 def isSynthetic(node: slicer.vtkMRMLNode | None) -> bool:
@@ -61,6 +61,12 @@ def manifestOf(node: slicer.vtkMRMLNode) -> dict[str, Any]:
     except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def editsOf(node: slicer.vtkMRMLNode) -> list[Any]:
+    """The edits that a node's manifest tells of, oldest first; none for a scan."""
+    edits = manifestOf(node).get("edits")
+    return list(edits) if isinstance(edits, list) else []
 
 
 def sourceOf(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:

@@ -13,7 +13,7 @@ from TumorSynthLib.errors import OutputError
 from TumorSynthSlicer.export_files import exportFiles
 from TumorSynthSlicer.grids import geometryOf
 from TumorSynthSlicer.history import Entry
-from TumorSynthSlicer.marks import isSynthetic, markSynthetic, sourceOf, syntheticName
+from TumorSynthSlicer.marks import MANIFEST, editsOf, isSynthetic, markSynthetic, sourceOf, syntheticName
 from TumorSynthSlicer.patches import Patch, apply, patchFrom, revert
 from TumorSynthSlicer.segments import MaskBox, outputSegmentation, readSegments, restoreSegment, segmentGrid
 from TumorSynthSlicer.tasks import Steps
@@ -23,6 +23,7 @@ from TumorSynthSlicer.volumes import cloneSteps
 __all__ = [
     "Loaded",
     "applyEntry",
+    "checkOutput",
     "ensureOutputSegmentation",
     "ensureOutputVolume",
     "exportFiles",
@@ -31,6 +32,7 @@ __all__ = [
     "manifestEntry",
     "readResult",
     "revertEntry",
+    "segmentationOf",
 ]
 
 RESULT_FILE = "result.json"
@@ -127,7 +129,7 @@ def ensureOutputVolume(source: slicer.vtkMRMLScalarVolumeNode, parameters: Any) 
     """
     chosen = parameters.outputVolume
     if chosen is not None:
-        _checkOutput(chosen, source)
+        checkOutput(chosen, source)
         return chosen
     clone = yield from cloneSteps(source, syntheticName(f"{source.GetName()} TumorSynth"))
     markSynthetic(clone, manifest(source, ()), source)
@@ -135,9 +137,15 @@ def ensureOutputVolume(source: slicer.vtkMRMLScalarVolumeNode, parameters: Any) 
     return clone
 
 
-def _checkOutput(chosen: slicer.vtkMRMLScalarVolumeNode, source: slicer.vtkMRMLScalarVolumeNode) -> None:
+def checkOutput(chosen: slicer.vtkMRMLScalarVolumeNode, source: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Refuse an output volume that was not made from the scan, or no longer has its voxels.
+
+    Raises
+    ------
+    OutputError : ``output.foreign``.
+    """
     name = chosen.GetName()
-    hint = "Choose 'Create new volume' as output."
+    hint = "Choose 'Create new with the first result' in the section Output."
     if chosen is source or not isSynthetic(chosen) or sourceOf(chosen) not in (source, None):
         message = f"'{name}' was not made by TumorSynth from '{source.GetName()}'; it is not overwritten."
         raise OutputError("output.foreign", message, hint)
@@ -160,6 +168,13 @@ def ensureOutputSegmentation(source: slicer.vtkMRMLScalarVolumeNode, parameters:
         markSynthetic(node, manifest(source, ()), source)
         parameters.outputSegmentation = node
     return parameters.outputSegmentation
+
+
+def segmentationOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode | None:
+    """The segmentation that was made with an output volume: it tells of the same edits. None where there is none."""
+    told = volumeNode.GetAttribute(MANIFEST)
+    found = slicer.util.getNodesByClass("vtkMRMLSegmentationNode") if editsOf(volumeNode) else []
+    return next((node for node in found if node.GetAttribute(MANIFEST) == told), None)
 
 
 def applyEntry(

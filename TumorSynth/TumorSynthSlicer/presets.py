@@ -48,6 +48,8 @@ def presetChanges(
     result = lesion.withChanges(**empty)
     for property, place in _turned(PRESETS[name], domain).items():
         knob = knobNamed(property)
+        if property == "rim" and not (domain or {}).get("rim", True):
+            continue  # the bundle knows nothing about rims
         if knob.kind == "field":
             result = result.withChanges(**changesFor(result, knob, knob.factor * place))
             continue

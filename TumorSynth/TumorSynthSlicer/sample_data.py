@@ -42,5 +42,5 @@ def registerSampleData() -> None:
             fileNames=f"{sample.nodeName}.nrrd",
             nodeNames=sample.nodeName,
             checksums=f"SHA256:{sample.sha256}",
-            loadFileType="VolumeFile",
+            loadFileTypes="VolumeFile",
         )

@@ -99,8 +99,8 @@ def _checkValues(node: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 def scanFacts(node: slicer.vtkMRMLScalarVolumeNode) -> ScanFacts:
     """What the panel tells of a scan that ``checkVolume`` has let pass."""
-    geometry, image = geometryOf(node), node.GetImageData()
-    low, high = image.GetScalarRange()
+    geometry, array = geometryOf(node), slicer.util.arrayFromVolume(node)
+    low, high = float(array.min()), float(array.max())  # VTK takes ten times as long for floating-point voxels
     modality = _modality(node)
     spacing = tuple(round(float(length), 6) for length in geometry.spacing)
     return ScanFacts(node.GetName(), geometry.shape, spacing, modality, (low, high), _unit(node, modality), isRigid(node))

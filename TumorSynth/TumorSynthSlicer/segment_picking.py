@@ -1,5 +1,6 @@
 """Which segment lies under the mouse."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,16 @@ import slicer.util
 import vtk
 
 from TumorSynthSlicer.segment_masks import imageToWorld, labelArray
+
+_TUMOR = re.compile(r"tumou?r|lesion|metast|nodul|neoplas|carcinom|cancer|\bmass\b|108369006|86049000", re.IGNORECASE)
+"""Words of names and terminology, the latter's codes included."""
+
+
+def isTumor(segment: slicer.vtkSegment) -> bool:
+    """Whether a segment is called a tumor, by its name or its terminology."""
+    tag = vtk.reference("")
+    segment.GetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), tag)
+    return _TUMOR.search(f"{segment.GetName()} {tag.get()}") is not None
 
 
 def segmentUnderCursor() -> tuple[slicer.vtkMRMLSegmentationNode, str] | None:

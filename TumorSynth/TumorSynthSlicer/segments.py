@@ -46,8 +46,8 @@ NEOPLASM = (
 )
 """What a tumor is, in Slicer's terminology syntax."""
 SYNTHETIC_TAG = "TumorSynth.Synthetic"
-"""Tag of a synthetic segment; it is kept in .seg.nrrd files."""
-_FILL, _OUTLINE = 0.15, 1.0
+"""Tag of a synthetic segment, kept in .seg.nrrd files, and attribute of a synthetic node."""
+_FILL, _OUTLINE = 0.0, 1.0  # what lies inside is what the user wants to see
 """Opacity in slices: the tumor has to be seen through its color."""
 
 
@@ -74,11 +74,21 @@ def outputSegmentation(volumeNode: slicer.vtkMRMLScalarVolumeNode, name: str) ->
 
     In slices the tumors are outlined; a surface for the 3D views is made when someone asks for it.
     """
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name))
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetName(slicer.mrmlScene.GenerateUniqueName(name))
+    node.SetAttribute(SYNTHETIC_TAG, "1")  # selectors look at attributes when a node is added, and not again
+    node = slicer.mrmlScene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     # In this order: the reference is taken in the segmentation's own space, and files are written on its grid.
     node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    outlined(node)
+    placeBeside(volumeNode, node)
+    return node
+
+
+def outlined(node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Show a segmentation by outlines in slices, by surfaces in 3D where there are any."""
     display = node.GetDisplayNode()
     display.SetOpacity2DFill(_FILL)
     display.SetOpacity2DOutline(_OUTLINE)
@@ -86,8 +96,6 @@ def outputSegmentation(volumeNode: slicer.vtkMRMLScalarVolumeNode, name: str) ->
     display.SetPreferredDisplayRepresentationName3D(
         slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     )
-    placeBeside(volumeNode, node)
-    return node
 
 
 def setSegment(

@@ -9,11 +9,12 @@ import slicer.util
 
 from TumorSynthLib.errors import OutputError
 from TumorSynthSlicer.grids import placeBeside
-from TumorSynthSlicer.marks import markSynthetic, syntheticName
+from TumorSynthSlicer.marks import editsOf, markSynthetic, sourceOf, syntheticName
 from TumorSynthSlicer.outputs import Loaded, loadResult, manifest, manifestEntry, readResult
 from TumorSynthSlicer.patches import apply
-from TumorSynthSlicer.segments import COLORS, outputSegmentation, setSegment, volumeMl
+from TumorSynthSlicer.segments import COLORS, outlined, outputSegmentation, setSegment, volumeMl
 from TumorSynthSlicer.tasks import Steps
+from TumorSynthSlicer.views import compositeNodes
 from TumorSynthSlicer.volumes import cloneSteps
 
 INDEX_NAME = "time"
@@ -75,7 +76,7 @@ def growSeries(folder: str | Path, source: slicer.vtkMRMLScalarVolumeNode, baseP
             slicer.mrmlScene.RemoveNode(volumes)
             slicer.mrmlScene.RemoveNode(segmentations)
     series = Series(_browser(source, volumes, segmentations), volumes, segmentations)
-    _markAll(series, manifest(source, edits), source)
+    _markAll(series, edits, source)
     return series
 
 
@@ -129,15 +130,26 @@ def _browser(source: slicer.vtkMRMLScalarVolumeNode, volumes: Any, segmentations
         proxy.SetAndObserveTransformNodeID(source.GetTransformNodeID())
         proxy.CreateDefaultDisplayNodes()
         placeBeside(source, proxy)
+    outlined(browser.GetProxyNode(segmentations))
     return browser
 
 
-def _markAll(series: Series, told: dict[str, Any], source: slicer.vtkMRMLScalarVolumeNode) -> None:
-    """The sequences, what lies in them, and what the browser shows of them."""
-    nodes: Sequence[Any] = (series.volumes, series.segmentations)
-    inner = [node.GetNthDataNode(number) for node in nodes for number in range(node.GetNumberOfDataNodes())]
-    shown = [series.browser.GetProxyNode(node) for node in nodes]
-    for node in (*nodes, series.browser):
-        markSynthetic(node, told, source)
-    for node in (*inner, *shown):
-        markSynthetic(node, told)
+def showSeries(series: Series) -> None:
+    """Show the first time point in the slice views, and the series in the toolbar that plays it."""
+    volume = series.browser.GetProxyNode(series.volumes)
+    for composite in compositeNodes():
+        composite.SetBackgroundVolumeID(volume.GetID())
+    if slicer.app.layoutManager() is not None:
+        slicer.modules.sequences.showSequenceBrowser(series.browser)
+
+
+def _markAll(series: Series, edits: Sequence[dict[str, Any]], source: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """The sequences, each time point in them, which knows its own edit alone, and what the browser shows of them."""
+    scan, before = sourceOf(source) or source, editsOf(source)
+    whole = manifest(scan, [*before, *edits])
+    for node in series:
+        markSynthetic(node, whole, scan)
+    for sequence in (series.volumes, series.segmentations):
+        for number, edit in enumerate(edits):
+            markSynthetic(sequence.GetNthDataNode(number), manifest(scan, [*before, edit]))
+        markSynthetic(series.browser.GetProxyNode(sequence), manifest(scan, [*before, edits[0]]))

@@ -17,13 +17,14 @@ from TumorSynthSlicer.session_nodes import renewPoint
 from TumorSynthSlicer.session_places import LesionPlaces
 from TumorSynthSlicer.session_questions import Questions
 from TumorSynthSlicer.session_results import ResultActions
+from TumorSynthSlicer.session_scene import SceneEvents
 from TumorSynthSlicer.session_watch import SceneWatch
 from TumorSynthSlicer.session_work import Work
 
 __all__ = ["Session"]
 
 
-class Session(LesionActions, ResultActions):
+class Session(LesionActions, ResultActions, SceneEvents):
     """The work on one scan.
 
     Parameters
@@ -41,7 +42,7 @@ class Session(LesionActions, ResultActions):
         choice: Callable[[], commands.WorkerChoice] = commands.load,
     ) -> None:
         super().__init__(service, files, review, choice)
-        self.watch = SceneWatch(self._onLost, self.leaveScene, self._onVolumeMoved)
+        self.watch = SceneWatch(self._onLost, self.leaveScene, self._onVolumeMoved, self._onVoxels)
         self.places = LesionPlaces(self._onPlaceMoved, self.watch.lost)
         self.work = Work(files, self.places)
         self.editing = Editing(lambda: self.parameters, files, self.places, self._onUndone)
@@ -75,6 +76,7 @@ class Session(LesionActions, ResultActions):
         if run is not None:
             run.leave()
         self._quiet, self.parameters, self.scan, self._older = True, None, None, []
+        self._outputs, self._detached = (None, None), False
         self.questions.forgetScan()
         self.outline.close()
         self.editing.forget(nodes=False)
@@ -93,10 +95,12 @@ class Session(LesionActions, ResultActions):
         """Let go of everything; the session is of no use any more."""
         self.leaveScene()
         self.watch.close()
+        self._measuring.stop()
         self.service.stateChanged.disconnect(self._onService)
 
     def _restore(self) -> None:
         own = self.parameters
+        self._knowOutputs()
         self._older = list(_jsonList(own.manifest)) if own.outputVolume is not None else []
         self.lesions.fromJson(own.lesions)
         for lesion in self.lesions.all():
@@ -116,17 +120,8 @@ class Session(LesionActions, ResultActions):
             return
         if node is not self.source:
             self._discard()
-            self.history.clear()
-            self._quiet = True
-            for lesion in self.lesions.all():
-                if lesion.state == "kept":
-                    self._drop(lesion.key)
-            self._quiet = False
-            self._older = []
-            self.parameters.outputVolume = self.parameters.outputSegmentation = None
-            self.parameters.manifest = "[]"
+            self._startOver(None)
             self.parameters.source = node
-            self._save()
         self._takeScan()
 
     def setRegion(self, segmentation: Any, segmentId: str = "") -> None:
@@ -139,6 +134,7 @@ class Session(LesionActions, ResultActions):
     def setDomain(self, domain: str) -> None:
         """Say what the scan shows by the domain's id; ``auto`` leaves that to the worker."""
         self.parameters.domain = domain or "auto"
+        self._askDomain()
         self._onAnswer()
 
     def _takeScan(self) -> None:

@@ -1,14 +1,17 @@
 """What comes to the session from elsewhere: answers and results of the worker, changes of the scene, undo and redo."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from TumorSynthLib.errors import Cancelled, RequestError, TumorSynthError
-from TumorSynthSlicer import outputs
+from TumorSynthSlicer import commands, outputs
 from TumorSynthSlicer.history import Entry
 from TumorSynthSlicer.lesion import Lesion
 from TumorSynthSlicer.marks import markSynthetic
-from TumorSynthSlicer.session_rows import Row, restoreRows
+from TumorSynthSlicer.segments import maskStamp
+from TumorSynthSlicer.session_action import action
+from TumorSynthSlicer.session_rows import Row, hideMarks, restoreRows, rowsOf
 from TumorSynthSlicer.session_state import SessionState
 from TumorSynthSlicer.session_watch import SceneWatch
 from TumorSynthSlicer.session_work import Prepared, Work
@@ -18,6 +21,10 @@ from TumorSynthSlicer.tasks import Steps
 class SessionEvents(SessionState):
     """Reacts; ``Session`` adds what a user does."""
 
+    def __init__(self, service: Any, files: Any, review: Any, choice: Callable[[], commands.WorkerChoice]) -> None:
+        super().__init__(service, files, review, choice)
+        self._measuredAs: dict[str, str] = {}
+
     watch: SceneWatch
     """Follows the scene."""
     work: Work
@@ -26,6 +33,10 @@ class SessionEvents(SessionState):
     """Whether changes of the table come from here, and are saved and told at their end."""
     _known = ""
     """The domain that the worker was last asked about."""
+    _outputs: tuple[Any, Any] = (None, None)
+    """Volume and segmentation that results are in, as the session knows them."""
+    _detached = False
+    """Whether somebody has changed the scan since, so that the output volume is what edits go on from."""
 
     # ------------------------------------------------------------------ the worker
     def _onService(self, *state: str) -> None:
@@ -33,16 +44,22 @@ class SessionEvents(SessionState):
         if self.service.state == "ready" and self.parameters is not None:
             if not self.domains or self.questions.bundle.get("id") != self.service.bundle.get("id"):
                 self.questions.askBundles()
-            if self.scan is not None and not self.domain and not self.questions.candidates:
-                self.questions.askDomain(self._steps([]), self.scan.modality)
+            self._askDomain()
             self._refreshQuestions()
+            self._measureAll(again=False)
         self.changed.emit()
+
+    def _askDomain(self) -> None:
+        """Have the scan looked at, unless it is known what it shows."""
+        if self.scan is not None and not self.domain and not self.questions.candidates:
+            self.questions.askDomain(self._steps([]), self.scan.modality)
 
     def _onAnswer(self) -> None:
         """Something is known about bundle, domain or ranges."""
         if self.parameters is not None and self.domain != self._known:
             self._known = self.domain
             self._refreshQuestions()
+            self._measureAll(again=True)
         self.changed.emit()
 
     def _refreshQuestions(self) -> None:
@@ -66,8 +83,27 @@ class SessionEvents(SessionState):
         gone = lesion.place == "segment" and not lesion.segmentId
         return None if gone or lesion.operation in ("remove", "grow") else self._steps([lesion])
 
+    @action
+    def measure(self, key: str) -> None:
+        """Have the tumor that is there measured, so that its sliders start where it is."""
+        lesion = self.lesions.get(key)
+        if lesion.place != "segment" or not lesion.segmentId or self.scan is None or not self.questions.alive:
+            return
+        stamp = " ".join((maskStamp(self.places.node(key), lesion.segmentId, self.source), self.domain))
+        if lesion.measured and self._measuredAs.get(key) == stamp:
+            return
+        self._measuredAs[key] = stamp
+        steps = self._steps([lesion.withChanges(operation="edit")])
+        self.questions.askMeasured(steps, lambda measured, core: self._onMeasured(key, measured))
+
+    def _measureAll(self, again: bool) -> None:
+        """Measure tumors whose sliders still tell nothing, or those of all drafts again."""
+        for lesion in self.lesions.all():
+            if lesion.state == "draft" and (again or not lesion.measured):
+                self.measure(lesion.key)
+
     def _onMeasured(self, key: str, measured: dict[str, float]) -> None:
-        if key in self.lesions:
+        if key in self.lesions and self.lesions.get(key).state in ("draft", "failed"):
             self.lesions.update(key, measured=measured)
 
     # ------------------------------------------------------------------ results
@@ -84,6 +120,7 @@ class SessionEvents(SessionState):
     def _onOver(self, error: TumorSynthError | None) -> None:
         """The round is over, with results or without."""
         self._run = None
+        self._knowOutputs()
         keys = [lesion.key for lesion in self.lesions.all() if lesion.state == "running"]
         cancelled = isinstance(error, Cancelled) or (error is not None and error.code == "cancelled")
         if self.variants:
@@ -94,6 +131,7 @@ class SessionEvents(SessionState):
                     self.lesions.update(lesion.key, state="result", measured=measured or lesion.measured)
             self._quiet = False
             self._save()
+            hideMarks(rowsOf(self.lesions, self.places, keys))  # they would lie on the tumor that is to be looked at
         else:
             failed = error is not None and not cancelled
             self._setStates(keys, "failed" if failed else "draft", str(error) if failed else "")
@@ -109,7 +147,10 @@ class SessionEvents(SessionState):
             if self.review is not None and self.editing.temporary:
                 self.review.close()
             self.editing.discard()
+            self._knowOutputs()
         self._setStates(keys, "draft")
+        for key in keys:
+            self.places.show(self.lesions.get(key))
 
     def _onUndone(self, entry: Entry, inside: bool) -> None:
         """A kept edit was taken out of the scene, or put back."""
@@ -127,6 +168,7 @@ class SessionEvents(SessionState):
         if own is None or own.source is None:
             return
         own.manifest = json.dumps(self.manifest)
+        self._knowOutputs()
         for node in (own.outputVolume, own.outputSegmentation):
             if node is not None:
                 markSynthetic(node, outputs.manifest(own.source, self.manifest), own.source)
@@ -146,7 +188,7 @@ class SessionEvents(SessionState):
         if self.shown >= 0 and not self.review.mode:
             self.review.setMode("after")
 
-    # ------------------------------------------------------------------ the scene
+    # ------------------------------------------------------------------ the table
     def _onLesions(self, key: str | None) -> None:
         """The table has changed."""
         if self._quiet or self.parameters is None:
@@ -155,70 +197,14 @@ class SessionEvents(SessionState):
         self._refreshQuestions()
         self.changed.emit()
 
-    def _onPlaceMoved(self, key: str) -> None:
-        """A point, box or segment was moved or painted."""
-        if key == self.lesions.selected and not self._quiet:
-            self._refreshOutline()
-        self.changed.emit()
-
-    def _onVolumeMoved(self) -> None:
-        """The scan lies elsewhere in the world now, or under a transform that cannot be followed."""
-        if self.scan is not None and self._run is None:
-            self._refreshOutline()
-        self.changed.emit()
-
-    def _onLost(self) -> None:
-        """Look whether something that is needed has gone from the scene."""
-        if self.parameters is None:
-            return
-        if self.source is None and self.scan is not None:
-            self._loseScan()
-        output = self.parameters.outputVolume
-        if output is None and (self.shown >= 0 or self.history.canUndo or self.history.canRedo or self._older):
-            self._loseOutput()
-        lost = [lesion for lesion in self.lesions.all() if self.places.isLost(lesion)]
-        if any(lesion.state == "running" for lesion in lost) and self._run is not None:
-            self._run.cancel()
-            message = f"The {lost[0].place} of {lost[0].name} was deleted while it was generated."
-            self.failed.emit(RequestError("place.gone", message, "The work was ended. Add the lesion again."))
-        for lesion in lost:
-            self._drop(lesion.key)
-        self.changed.emit()
-
-    def _loseScan(self) -> None:
-        name = self.scan.name if self.scan is not None else ""
-        run, self._run = self._run, None
-        if run is not None:
-            run.leave()
-            self.failed.emit(RequestError("scan.gone", f"The scan '{name}' was removed from the scene.", "Choose another."))
-        self._setStates([lesion.key for lesion in self.lesions.all() if lesion.state in ("running", "result")], "draft")
-        self.editing.forget(nodes=False)
-        self.history.clear()
-        self._older, self.scan = [], None
-        self.outline.hide()
-        self.questions.forgetScan()
-        self.work.forget()
-        self._showReview()
-
-    def _loseOutput(self) -> None:
-        """All results were in a volume that is no longer there."""
-        self._setStates([lesion.key for lesion in self.lesions.all() if lesion.state == "result"], "draft")
-        self.editing.forget(nodes=False)
-        self.editing.startFrom(None)
-        self._older = []
-        self.history.clear()
-        for lesion in self.lesions.all():
-            if lesion.state == "kept":
-                self._drop(lesion.key)
-        self._showReview()
-
     # ------------------------------------------------------------------ common
     def _steps(self, lesions: Sequence[Lesion]) -> Steps[Prepared]:
         """Write what requests for lesions need."""
         own = self.parameters
         if own is None or own.source is None:
             raise RequestError("scan.gone", "The scan is no longer in the scene.", "Choose another.")
-        restored = bool(self._older) and self.editing.image is None
+        apart = bool(self._older) or (self._detached and own.outputVolume is not None)
+        restored = apart and self.editing.image is None
         self.work.image = self.editing.image
         node = own.outputVolume if restored else own.source
         region = (own.region, own.regionSegmentId) if own.region is not None and own.regionSegmentId else None
@@ -226,6 +212,10 @@ class SessionEvents(SessionState):
         if restored:
             self.editing.startFrom(ready.image)
         return ready
+
+    def _knowOutputs(self) -> None:
+        own = self.parameters
+        self._outputs = (None, None) if own is None else (own.outputVolume, own.outputSegmentation)
 
     def _save(self) -> None:
         """Keep the table with the scene."""

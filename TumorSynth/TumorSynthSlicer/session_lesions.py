@@ -99,15 +99,6 @@ class LesionActions(SessionEvents):
             self.outline.ask(key)
 
     @action
-    def measure(self, key: str) -> None:
-        """Have the tumor that is there measured, so that its sliders start where it is."""
-        lesion = self.lesions.get(key)
-        if lesion.place != "segment" or not lesion.segmentId or self.scan is None or not self.questions.alive:
-            return
-        steps = self._steps([lesion.withChanges(operation="edit")])
-        self.questions.askMeasured(steps, lambda measured, core: self._onMeasured(key, measured))
-
-    @action
     def takeAfter(self, key: str, segmentation: Any, segmentId: str, volumeNode: Any = None) -> None:
         """Ask for the size, form and texture of another tumor.
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import slicer
-import slicer.util
 
 from TumorSynthLib.errors import GeometryError, RequestError
 from TumorSynthSlicer.grids import geometryOf
 from TumorSynthSlicer.lesion import Lesion
+from TumorSynthSlicer.observing import Observing
 from TumorSynthSlicer.requests import Place, Point
 from TumorSynthSlicer.transforms import matrixBetween, toArray, worldToVolume
 
@@ -25,7 +25,7 @@ _CHANGES = (
 )
 
 
-class LesionPlaces(slicer.util.VTKObservationMixin):
+class LesionPlaces(Observing):
     """The nodes of the lesions, as references of the parameter node, and what becomes of them.
 
     Parameters
@@ -75,6 +75,7 @@ class LesionPlaces(slicer.util.VTKObservationMixin):
         for node in nodes:
             if node is not None and node.GetAttribute(OWN) == "1" and node.GetScene() is not None:
                 slicer.mrmlScene.RemoveNode(node)
+        self.releaseRemoved()
 
     def watch(self, key: str) -> None:
         """Follow the nodes of a lesion that came with the scene."""

@@ -7,7 +7,7 @@ from typing import Any
 from TumorSynthSlicer import outputs
 from TumorSynthSlicer.dicom_chore import DicomChore, DicomWish
 from TumorSynthSlicer.export_files import fileName
-from TumorSynthSlicer.series import growSeries
+from TumorSynthSlicer.series import growSeries, showSeries
 from TumorSynthSlicer.session_action import action
 from TumorSynthSlicer.session_chores import Chore
 from TumorSynthSlicer.session_events import SessionEvents
@@ -143,6 +143,9 @@ class ResultActions(SessionEvents):
             keys = [lesion.key for lesion in variant.lesions]
             self._discard()
             self._setStates(keys, "kept")
+            for key in keys:
+                self.update(key, visible=False)  # its outline before it grew would lie over the time points
+            showSeries(series)
 
         self._run = Chore(steps, done, self._onOver)
         self.progressed.emit("loading", 0.0, None)

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from TumorSynthLib.errors import TumorSynthError
 from TumorSynthSlicer.lesion import Lesion
+from TumorSynthSlicer.transforms import nonlinearError, parentKind
 from TumorSynthSlicer.words import contradiction
 
 
@@ -68,7 +69,9 @@ def _generating(session: Any, keys: Sequence[str], none: str) -> str:
 
 
 def _scan(session: Any) -> str:
-    return "" if session.scan is not None and session.source is not None else _("Choose a scan first.")
+    if session.scan is None or session.source is None:
+        return _("Choose a scan first.")
+    return str(nonlinearError(session.source)) if parentKind(session.source) == "nonlinear" else ""
 
 
 def _idle(session: Any) -> str:
@@ -90,7 +93,11 @@ def _discard(session: Any) -> str:
 
 
 def _undo(session: Any) -> str:
-    return _settled(session) or ("" if session.history.canUndo else _("No edit was kept that could be undone."))
+    if session.history.canUndo or not session.manifest:
+        none = _("No edit was kept that could be undone.")
+    else:
+        none = _("What was kept before the scene was saved, or very long ago, cannot be undone. The scan itself is as it was.")
+    return _settled(session) or ("" if session.history.canUndo else none)
 
 
 def _redo(session: Any) -> str:

@@ -4,6 +4,7 @@ Work is a generator that yields after every step of at most some tens of millise
 way out: Python's run only while the application runs Python.
 """
 
+import sys
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
@@ -20,6 +21,8 @@ TURN_SECONDS = 0.03
 
 class Task(Generic[Value]):
     """Work that goes on whenever the application is idle.
+
+    An error that nobody foresaw ends it too: Qt tells of it as of every error in a handler, and ``onFailed`` in short.
 
     Parameters
     ----------
@@ -52,19 +55,32 @@ class Task(Generic[Value]):
     def _turn(self) -> None:
         end = time.monotonic() + TURN_SECONDS
         while not self.over:
+            foreseen = False
             try:
                 next(self._steps)
+                foreseen = True
             except StopIteration as stop:
-                self.over = True
+                foreseen = self.over = True
                 self._onDone(stop.value)
                 return
             except TumorSynthError as error:
-                self.over = True
+                foreseen = self.over = True
                 self._onFailed(error)
                 return
+            finally:
+                if not foreseen:  # whoever waits for it must not wait for ever
+                    self.over = True
+                    self._onFailed(_unforeseen())
             if time.monotonic() > end:
                 self._later(self._turn)
                 return
+
+
+def _unforeseen() -> TumorSynthError:
+    """The error for one that is being raised."""
+    kind, error, _ = sys.exc_info()
+    message = f"Something went wrong that should not: {getattr(kind, '__name__', kind)}: {error}."
+    return TumorSynthError("internal", message, "The Python console tells more. Please report it with that text.")
 
 
 def finished(steps: "Steps[Value]") -> Value:

@@ -22,6 +22,11 @@ class Delayed:
         self._timer.setInterval(milliseconds)
         self._timer.connect("timeout()", self._fire)
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is to be called."""
+        return bool(self._timer.isActive())
+
     def ask(self) -> None:
         """Call it soon."""
         if not self._timer.isActive():

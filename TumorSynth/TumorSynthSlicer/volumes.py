@@ -12,9 +12,20 @@ from TumorSynthLib.errors import ImageError
 from TumorSynthSlicer.grids import geometryOf, ijkToRas, placeBeside
 from TumorSynthSlicer.nrrd_files import STEP_BYTES, writeNrrd
 from TumorSynthSlicer.scans import ScanFacts, checkVolume, scanFacts
+from TumorSynthSlicer.segments import SYNTHETIC_TAG
 from TumorSynthSlicer.tasks import Steps, finished
 
-__all__ = ["ScanFacts", "ScanFile", "checkVolume", "cloneSteps", "cloneVolume", "geometryOf", "ijkToRas", "scanFacts"]
+__all__ = [
+    "ScanFacts",
+    "ScanFile",
+    "checkVolume",
+    "cloneSteps",
+    "cloneVolume",
+    "geometryOf",
+    "ijkToRas",
+    "scanFacts",
+    "scanStamp",
+]
 
 
 class ScanFile:
@@ -42,13 +53,13 @@ class ScanFile:
         GeometryError : as ``checkVolume``.
         OutputError : when the file cannot be written.
         """
-        mark, path = _mark(node), self.known(node)
+        mark, path = scanStamp(node), self.known(node)
         if path is not None:
             return path
         checkVolume(node)
         digest = hashlib.sha256(mark.encode()).hexdigest()[:16]
         path = yield from writeNrrd(self._folder / f"scan-{digest}.nrrd", slicer.util.arrayFromVolume(node), ijkToRas(node))
-        if mark != _mark(node):
+        if mark != scanStamp(node):
             path.unlink(missing_ok=True)
             raise ImageError("scan.changed", f"'{node.GetName()}' was changed while it was read.", "Try again.")
         if self._kept.get(node.GetID(), ("", None))[1] != path:
@@ -59,11 +70,11 @@ class ScanFile:
     def known(self, node: slicer.vtkMRMLScalarVolumeNode) -> Path | None:
         """The file of a volume as it is now, or None where there is none."""
         mark, path = self._kept.get(node.GetID(), ("", None))
-        return path if path is not None and mark == _mark(node) and path.is_file() else None
+        return path if path is not None and mark == scanStamp(node) and path.is_file() else None
 
     def hold(self, node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> None:
         """Take over a file that is known to hold what the volume now holds, for example a result that is shown in it."""
-        self._kept[node.GetID()] = (_mark(node), path)
+        self._kept[node.GetID()] = (scanStamp(node), path)
 
     def forget(self, node: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Remove the file of a volume, where it lies in this folder."""
@@ -73,7 +84,7 @@ class ScanFile:
                 path.unlink(missing_ok=True)
 
 
-def _mark(node: slicer.vtkMRMLScalarVolumeNode) -> str:
+def scanStamp(node: slicer.vtkMRMLScalarVolumeNode) -> str:
     """Changes when voxels or the grid do."""
     image = node.GetImageData()
     return f"{node.GetID()} {0 if image is None else image.GetMTime()} {ijkToRas(node).tobytes().hex()}"
@@ -87,8 +98,8 @@ def cloneVolume(node: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMR
 def cloneSteps(node: slicer.vtkMRMLScalarVolumeNode, name: str) -> Steps[slicer.vtkMRMLScalarVolumeNode]:
     """Copy a volume: voxels, grid, parent transform, place in the subject hierarchy, and how it is displayed.
 
-    The copy does not claim to be the DICOM series that the volume was loaded from. Its window stays as it is, so that Slicer
-    need not search through all voxels after every edit.
+    The copy is there to be changed, and marked as synthetic from the start. It does not claim to be the DICOM series that the
+    volume was loaded from. Its window stays as it is, so that Slicer need not search through all voxels after every edit.
 
     Returns
     -------
@@ -108,6 +119,7 @@ def cloneSteps(node: slicer.vtkMRMLScalarVolumeNode, name: str) -> Steps[slicer.
     for first in range(0, len(old), count):
         new[first : first + count] = old[first : first + count]
         yield
+    clone.SetAttribute(SYNTHETIC_TAG, "1")  # selectors look at attributes when a node is added, and not again
     slicer.mrmlScene.AddNode(clone)
     clone.SetAndObserveTransformNodeID(node.GetTransformNodeID())
     _copyDisplay(node, clone)

@@ -21,7 +21,7 @@ GRACE_SECONDS = 2.0
 """Time that a worker has to end by itself."""
 CANCEL_SECONDS = 0.8
 """When a job counts as cancelled, whether or not the worker has got as far."""
-STUCK_SECONDS = 30.0
+STUCK_SECONDS = 10.0
 """When a worker that does not stop what was cancelled is killed."""
 
 

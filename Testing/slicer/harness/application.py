@@ -1,6 +1,8 @@
 """``slicer.app``, ``slicer.mrmlScene`` and the logics of Slicer's modules, over the real scene."""
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 import types
@@ -45,6 +47,18 @@ class Module:
         return self._logic
 
 
+class SequencesModule(Module):
+    """Stands for qSlicerSequencesModule with its toolbar."""
+
+    browserShown: Any = None
+    """What the toolbar plays."""
+
+    def showSequenceBrowser(self, browser: Any) -> bool:
+        """Show the toolbar with a browser."""
+        self.browserShown = browser
+        return True
+
+
 class ModuleManager(QtCore.QObject):
     """Stands for qSlicerModuleManager."""
 
@@ -87,6 +101,7 @@ class Application(QtCore.QObject):
         self._files, self._modules = IOManager(), ModuleManager()
         self._layoutManager: LayoutManager | None = None
         self._temporaryPath = tempfile.mkdtemp(prefix="Slicer-tests-")
+        atexit.register(shutil.rmtree, self._temporaryPath, ignore_errors=True)
 
     def applicationLogic(self) -> Any:
         """The application's logic."""
@@ -163,6 +178,7 @@ def boot() -> None:
     """Make ``slicer.app``, the scene, the logics and the views, as the application does when it starts."""
     scene = slicer.mrmlScene = slicer.vtkMRMLScene()
     slicer.app = Application()
+    _setCache(scene, slicer.app.temporaryPath)
     logic = slicer.app.applicationLogic()
     crosshair = slicer.vtkMRMLCrosshairNode()
     crosshair.SetCrosshairName("default")
@@ -184,8 +200,17 @@ def boot() -> None:
     slicer.app.setLayoutManager(LayoutManager(scene))
 
 
+def _setCache(scene: Any, folder: str) -> None:
+    """Where bundles are unpacked."""
+    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    cache.SetRemoteCacheDirectory(folder)
+    manager.SetCacheManager(cache)
+    scene.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
+
+
 def _addModule(name: str, logic: Any) -> None:
     logic.SetMRMLScene(slicer.mrmlScene)
     logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
     slicer.app.applicationLogic().SetModuleLogic(name.capitalize(), logic)
-    setattr(slicer.modules, name, Module(name, logic))
+    setattr(slicer.modules, name, (SequencesModule if name == "sequences" else Module)(name, logic))

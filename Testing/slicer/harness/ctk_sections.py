@@ -10,6 +10,10 @@ HEADER_HEIGHT = 24
 """Pixels of the line that stays when something is collapsed."""
 
 
+UNLIMITED = (1 << 24) - 1
+"""Qt's greatest height of a widget."""
+
+
 class _Contents:
     """Children that are hidden as long as their parent is collapsed."""
 
@@ -45,6 +49,7 @@ class ctkCollapsibleButton(_Contents, QtWidgets.QAbstractButton):
 
     def _onToggled(self, expanded: bool) -> None:
         self._showContents(expanded)
+        self.setMaximumHeight(UNLIMITED if expanded else HEADER_HEIGHT)
         self.contentsCollapsed.emit(not expanded)
 
     def _collapse(self, collapsed: bool) -> None:
@@ -85,7 +90,12 @@ class ctkCollapsibleGroupBox(_Contents, QtWidgets.QGroupBox):
         super().__init__(*(value for value in arguments if value is not None))
         self.checkable = True
         self.checked = True
-        self.connect("toggled(bool)", self._showContents)
+        self.connect("toggled(bool)", self._onToggled)
+
+    def _onToggled(self, expanded: bool) -> None:
+        self._showContents(expanded)
+        self.setFlat(not expanded)
+        self.setMaximumHeight(UNLIMITED if expanded else HEADER_HEIGHT)
 
     collapsed = Property(bool, lambda self: not self.checked, lambda self, value: self.setChecked(not value))
     collapsedHeight = kept(int, "collapsedHeight", 14)

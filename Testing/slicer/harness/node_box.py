@@ -15,11 +15,13 @@ class qMRMLNodeComboBox(SceneWidget):
 
     currentNodeChanged = Signal(object)
     currentNodeIDChanged = Signal(str)
+    nodeAboutToBeRemoved = Signal(object)
     nodeAdded = Signal(object)
     nodeAddedByUser = Signal(object)
     SIGNALS = (
         "currentNodeChanged(vtkMRMLNode*)",
         "currentNodeIDChanged(QString)",
+        "nodeAboutToBeRemoved(vtkMRMLNode*)",
         "nodeAdded(vtkMRMLNode*)",
         "nodeAddedByUser(vtkMRMLNode*)",
     )
@@ -28,6 +30,7 @@ class qMRMLNodeComboBox(SceneWidget):
         super().__init__(parent)
         self._attributes: dict[str, dict[str, Any]] = {}
         self._told = ""
+        self._seen: dict[str, tuple[str, bool]] = {}
         self._nodesObserved = Observations(self)
         self._box = QtWidgets.QComboBox(self)
         layout = QtWidgets.QHBoxLayout(self)
@@ -53,29 +56,50 @@ class qMRMLNodeComboBox(SceneWidget):
 
     def _nodes(self) -> list[Any]:
         if self._scene is None:
+            self._seen = {}
             return []
+        self._seen = {nodeId: seen for nodeId, seen in self._seen.items() if self._scene.GetNodeByID(nodeId) is not None}
         nodes = (self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes()))
-        return [node for node in nodes if self._fits(node)]
+        return [node for node in nodes if self._accepts(node)]
+
+    def _accepts(self, node: Any) -> bool:
+        """Whether it is offered. As in Slicer that is decided when it is added to the scene, and again with another name."""
+        name, accepted = self._seen.get(node.GetID(), (None, False))
+        if name != node.GetName():
+            accepted = self._fits(node)
+            self._seen[node.GetID()] = (node.GetName(), accepted)
+        return accepted
+
+    def _filter(self) -> None:
+        """Decide anew for all nodes."""
+        self._seen = {}
+        self._refresh()
 
     def _refresh(self) -> None:
-        chosen, nodes = self.currentNodeID, self._nodes()
+        chosen, row, nodes = self.currentNodeID, self._box.currentIndex, self._nodes()
         self._nodesObserved.clear()
-        for node in nodes:
-            self._nodesObserved.add(node, (vtkCommand.ModifiedEvent,), qMRMLNodeComboBox._onNode)
+        for nodeId in self._seen:
+            self._nodesObserved.add(self._scene.GetNodeByID(nodeId), (vtkCommand.ModifiedEvent,), qMRMLNodeComboBox._onNode)
         self._box.blockSignals(True)
         self._box.clear()
         if self.noneEnabled:
             self._box.addItem(self.noneDisplay, "")
         for node in nodes:
             self._box.addItem(node.GetName(), node.GetID())
-        self._box.currentIndex = max(self._box.findData(chosen), 0) if self._box.count else -1
+        # As Qt's box does: the next one takes the place of one that is gone, which is another node and not none.
+        index = self._box.findData(chosen)
+        self._box.currentIndex = index if index >= 0 else min(max(row, 0), self._box.count - 1)
         self._box.blockSignals(False)
         self._tell()
 
+    def _onLeaving(self, node: Any) -> None:
+        if self._box.findData(node.GetID()) >= 0 and not self._scene.IsBatchProcessing():
+            self.nodeAboutToBeRemoved.emit(node)
+        self._seen.pop(node.GetID(), None)
+
     def _onNode(self, node: Any, event: str) -> None:
-        index = self._box.findData(node.GetID())
-        if index >= 0 and self._box.itemText(index) != node.GetName():
-            self._box.setItemText(index, node.GetName())
+        if self._seen.get(node.GetID(), ("", False))[0] != node.GetName():
+            self._refresh()
 
     def _tell(self) -> None:
         if self.currentNodeID != self._told:
@@ -94,9 +118,6 @@ class qMRMLNodeComboBox(SceneWidget):
     def setCurrentNodeID(self, nodeId: str) -> None:
         """Choose a node by its ID; one that is not offered leaves nothing chosen."""
         index = self._box.findData(nodeId or "")
-        if index < 0 and nodeId:
-            self._refresh()  # Its class, attributes or visibility may have changed since.
-            index = self._box.findData(nodeId)
         self._box.currentIndex = index if index >= 0 or not self.noneEnabled else 0
 
     def addNode(self, type_: str = "") -> Any:
@@ -127,19 +148,19 @@ class qMRMLNodeComboBox(SceneWidget):
     def addAttribute(self, type_: str, name: str, value: Any = None) -> None:
         """Offer only nodes with an attribute."""
         self._attributes.setdefault(type_, {})[name] = value
-        self._refresh()
+        self._filter()
 
     def removeAttribute(self, type_: str, name: str) -> None:
         """Do so no longer."""
         self._attributes.get(type_, {}).pop(name, None)
-        self._refresh()
+        self._filter()
 
     def _changing(type_: Any, name: str, default: Any) -> Any:
         """A property that changes what is offered."""
 
         def set_(self: Any, value: Any) -> None:
             setattr(self, f"_{name}", value)
-            self._refresh()
+            self._filter()
 
         return Property(type_, lambda self: getattr(self, f"_{name}", default), set_)
 

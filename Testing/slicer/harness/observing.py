@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import shiboken6
+import vtk
 
 
 class Observations:
@@ -29,6 +30,18 @@ class Observations:
                 method(widget, caller, event)
 
         self._tags += [(observed, observed.AddObserver(event, call)) for event in events]
+
+    def addWithNode(self, observed: Any, event: Any, method: Callable[[Any, Any], None]) -> None:
+        """Call ``method(widget, node)`` for an event of a scene that is about a node."""
+        owner = self._owner
+
+        def call(caller: Any, event: str, node: Any) -> None:
+            widget = owner()
+            if widget is not None and shiboken6.isValid(widget):
+                method(widget, node)
+
+        call.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
+        self._tags.append((observed, observed.AddObserver(event, call)))
 
     def clear(self) -> None:
         """Observe nothing any longer."""

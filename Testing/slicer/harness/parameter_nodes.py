@@ -4,6 +4,7 @@ Parameters are kept where Slicer keeps them: values as strings of a vtkMRMLScrip
 """
 
 import typing
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +43,22 @@ class WrappedNode:
         self._guis: dict[int, tuple[dict[str, Any], int]] = {}
         self._nextTag = 0
         self._updating = False
+        self._values: dict[str, Any] = {}
         for parameter in self.allParameters.values():
             if not parameter.kind.isIn(parameterNode, self._prefix + parameter.name):
                 self.setValue(parameter.name, parameter.default.value)
+        self._remember()
+        me = weakref.ref(self)
+        self._tag = parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: me()._remember())
+
+    def __del__(self) -> None:
+        self.parameterNode.RemoveObserver(self._tag)
+
+    def _remember(self) -> None:
+        """Values are told as they were when the node was modified last: a node that was removed since is still told of."""
+        for name, parameter in self.allParameters.items():
+            if parameter.kind.cached:
+                self._values[name] = self._read(name)
 
     def _parameter(self, name: str) -> Parameter:
         if name not in self.allParameters:
@@ -65,6 +79,9 @@ class WrappedNode:
 
     def getValue(self, name: str) -> Any:
         """A parameter by its name."""
+        return self._values[name] if name in self._values else self._read(name)
+
+    def _read(self, name: str) -> Any:
         parameter = self._parameter(name)
         full = self._prefix + name
         if not parameter.kind.isIn(self.parameterNode, full):
@@ -83,6 +100,8 @@ class WrappedNode:
         parameter.kind.validate(value)
         with slicer.util.NodeModify(self.parameterNode):
             parameter.kind.write(self.parameterNode, self._prefix + name, value)
+            if parameter.kind.cached:
+                self._values[name] = self._read(name)
 
     def connectGui(self, gui: Any) -> int:
         """Let widgets with the property SlicerParameterName and the parameters follow each other."""

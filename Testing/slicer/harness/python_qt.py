@@ -31,6 +31,10 @@ class PropertyAttribute:
         return self._method if owner is None else _property(owner, self._name)
 
     def __set__(self, owner: Any, value: Any) -> None:
+        if value is None:
+            raise AttributeError(
+                f"Property {self._name!r} of {type(owner).__name__} does not accept an object of type NoneType."
+            )
         setter = getattr(owner, self._setter, None)
         if callable(setter):
             setter(value)

@@ -32,6 +32,8 @@ class SceneWidget(QtWidgets.QWidget):
             kinds = slicer.vtkMRMLScene
             events = (kinds.NodeAddedEvent, kinds.NodeRemovedEvent, kinds.EndBatchProcessEvent, kinds.EndCloseEvent)
             self._sceneObserved.add(scene, events, SceneWidget._onScene)
+            leaving = kinds.NodeAboutToBeRemovedEvent
+            self._sceneObserved.addWithNode(scene, leaving, lambda widget, node: widget._onLeaving(node))
         self._refresh()
         if hasattr(self, "mrmlSceneChanged"):
             self.mrmlSceneChanged.emit(scene)
@@ -39,6 +41,9 @@ class SceneWidget(QtWidgets.QWidget):
     def _onScene(self, scene: Any, event: str) -> None:
         if not scene.IsBatchProcessing():
             self._refresh()
+
+    def _onLeaving(self, node: Any) -> None:
+        """A node is about to be removed."""
 
     def _refresh(self) -> None:
         """Show what the scene has now."""

@@ -21,7 +21,7 @@ class qMRMLSegmentSelectorWidget(SceneWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self._told = ""
+        self._segmentId = ""
         self._segmentsObserved = Observations(self)
         self._nodeBox = qMRMLNodeComboBox(self)
         self._nodeBox.nodeTypes = ["vtkMRMLSegmentationNode"]
@@ -33,7 +33,7 @@ class qMRMLSegmentSelectorWidget(SceneWidget):
         layout.addWidget(self._nodeBox)
         layout.addWidget(self._segmentBox)
         self._nodeBox.connect("currentNodeChanged(vtkMRMLNode*)", self._onNode)
-        self._segmentBox.connect("currentIndexChanged(int)", lambda index: self._tell())
+        self._segmentBox.connect("currentIndexChanged(int)", self._onSegment)
 
     def setMRMLScene(self, scene: Any) -> None:
         """Follow another scene."""
@@ -53,21 +53,24 @@ class qMRMLSegmentSelectorWidget(SceneWidget):
         self._fill()
 
     def _fill(self) -> None:
-        node, chosen = self.currentNode(), self.currentSegmentID()
-        self._segmentBox.blockSignals(True)
-        self._segmentBox.clear()
-        if self.noneEnabled or node is None:
-            self._segmentBox.addItem("None", "")
-        for segmentId in node.GetSegmentation().GetSegmentIDs() if node is not None else ():
-            self._segmentBox.addItem(node.GetSegmentation().GetSegment(segmentId).GetName(), segmentId)
-        self._segmentBox.currentIndex = max(self._segmentBox.findData(chosen), 0) if self._segmentBox.count else -1
-        self._segmentBox.blockSignals(False)
-        self._tell()
+        """Offer the segments. The last choice is remembered where there are none; one that is gone gives way to the first."""
+        node, box = self.currentNode(), self._segmentBox
+        box.blockSignals(True)
+        box.clear()
+        found = list(node.GetSegmentation().GetSegmentIDs()) if node is not None else []
+        if self.noneEnabled and found:
+            box.addItem("None", "")
+        for segmentId in found:
+            box.addItem(node.GetSegmentation().GetSegment(segmentId).GetName(), segmentId)
+        box.currentIndex = box.findData(self._segmentId)
+        box.blockSignals(False)
+        if found and box.currentIndex < 0:
+            box.currentIndex = 1 if self.noneEnabled else 0
 
-    def _tell(self) -> None:
-        if self.currentSegmentID() != self._told:
-            self._told = self.currentSegmentID()
-            self.currentSegmentChanged.emit(self._told)
+    def _onSegment(self, index: int) -> None:
+        if self.currentNode() is not None:
+            self._segmentId = self._segmentBox.itemData(index) or ""
+            self.currentSegmentChanged.emit(self._segmentId)
 
     def currentNode(self) -> Any:
         """The chosen segmentation, or None."""
@@ -86,16 +89,14 @@ class qMRMLSegmentSelectorWidget(SceneWidget):
         self._nodeBox.setCurrentNodeID(nodeId)
 
     def currentSegmentID(self) -> str:
-        """The chosen segment, or nothing."""
-        return self._segmentBox.currentData or ""
+        """The chosen segment, or nothing; still that of the last segmentation where none is chosen."""
+        return self._segmentId
 
     def setCurrentSegmentID(self, segmentId: str) -> None:
-        """Choose a segment."""
-        self._segmentBox.currentIndex = self._segmentBox.findData(segmentId or "")
-
-    def segmentIDs(self) -> list[str]:
-        """The segments to choose from."""
-        return [data for index in range(self._segmentBox.count) if (data := self._segmentBox.itemData(index))]
+        """Choose a segment; one that is not offered changes nothing."""
+        index = 0 if self.noneEnabled and not segmentId else self._segmentBox.findData(segmentId)
+        if index >= 0:
+            self._segmentBox.currentIndex = index
 
     def _setNoneEnabled(self, enabled: bool) -> None:
         self._noneEnabled = enabled

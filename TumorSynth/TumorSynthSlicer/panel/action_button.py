@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from TumorSynthLib.errors import TumorSynthError
 
 
@@ -28,7 +30,7 @@ class ActionButton:
     ) -> None:
         self.button, self.action = button, action
         self._session, self._do, self._hindrance = session, do, hindrance
-        self._tip = button.toolTip
+        self._allowed = Allowed(button)
         if do is not None:
             button.connect("clicked(bool)", self._onClicked)
 
@@ -44,12 +46,28 @@ class ActionButton:
 
     def refresh(self) -> None:
         """Enable or disable it, and say why."""
-        why = self.why
-        self.button.enabled = not why
-        self.button.toolTip = f"{why}\n\n{self._tip}" if why else self._tip
+        self._allowed.show(self.why)
 
     def _onClicked(self, checked: bool = False) -> None:
         self.press()
+
+
+class Allowed:
+    """Widgets that say why they cannot be used, above the tooltips that they have while they can.
+
+    Parameters
+    ----------
+    widgets : as the .ui file describes them.
+    """
+
+    def __init__(self, *widgets: Any) -> None:
+        self._tips = [(widget, widget.toolTip) for widget in widgets]
+
+    def show(self, why: str) -> None:
+        """Enable them, or say why not."""
+        for widget, tip in self._tips:
+            widget.enabled = not why
+            widget.toolTip = f"{why}\n\n{tip}" if why else tip
 
 
 def attempt(session: Any, do: Callable[..., Any], *values: Any) -> bool:
@@ -65,6 +83,11 @@ def attempt(session: Any, do: Callable[..., Any], *values: Any) -> bool:
         session.failed.emit(error)
         return False
     return True
+
+
+def waiting(session: Any) -> str:
+    """Why nothing can be chosen while something goes on; empty where nothing does."""
+    return _("Wait for the work that goes on, or cancel it.") if session.state == "running" else ""
 
 
 def choosePrimary(buttons: Iterable[Any], chosen: Any) -> None:

@@ -1,16 +1,18 @@
 """The panel's edit of the selected lesion: what is done to it, and how the tumor shall be."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from TumorSynthSlicer.knobs import KNOBS, Knob
 from TumorSynthSlicer.lesion import Lesion
-from TumorSynthSlicer.panel.action_button import attempt
-from TumorSynthSlicer.panel.feature_words import knobName
+from TumorSynthSlicer.panel.action_button import Allowed, attempt
+from TumorSynthSlicer.panel.feature_words import knobName, presetName
 from TumorSynthSlicer.panel.knob_row import KnobRow, KnobState
 from TumorSynthSlicer.panel.operation_choice import OperationChoice
+from TumorSynthSlicer.panel.selectors import isGone, letGo
 from TumorSynthSlicer.presets import PRESETS, presetChanges
 from TumorSynthSlicer.words import asked, changesFor, knobLimits, knobRange, knobValue, unit
 
@@ -34,16 +36,21 @@ class EditSection:
         self._ui, self._session = ui, session
         self._key = ""
         self._isShowing = False
-        self._presetTip, self._likeTip = ui.presetBox.toolTip, ui.likeSelector.toolTip
+        self._like: tuple[Any, str] = (None, "")
+        self._preset, self._likes = Allowed(ui.presetBox), Allowed(ui.likeSelector, ui.likeVolumeSelector)
+        self._seeds = Allowed(ui.seedSpin, ui.diceButton)
         self._operations = OperationChoice(ui, session)
         self._rows = [KnobRow(ui, knob, self._onKnob) for knob in KNOBS]
         ui.presetBox.clear()
         ui.presetBox.addItem(_("Choose..."), "")
         for name in PRESETS:
-            ui.presetBox.addItem(_(name), name)
+            ui.presetBox.addItem(presetName(name), name)
         ui.presetBox.connect("activated(int)", self._onPreset)
         ui.seedSpin.connect("valueChanged(int)", self._onSeed)
         ui.diceButton.connect("clicked(bool)", self._onDice)
+        letGo(ui.likeSelector)
+        ui.likeVolumeSelector.connect("nodeAboutToBeRemoved(vtkMRMLNode*)", self._onLikeLeaving)
+        letGo(ui.likeVolumeSelector)
         ui.likeSelector.connect("currentSegmentChanged(QString)", self._onLike)
         ui.likeVolumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onLike)
         session.previewed.connect(self._onPreviewed)
@@ -72,14 +79,10 @@ class EditSection:
         ui = self._ui
         free = hindrance or ("" if lesion is None or lesion.operation in _ASKING else _("It keeps its texture."))
         why = free or ("" if self._session.ranges else _("What is typical comes from the background program; start it first."))
-        ui.presetBox.enabled = not why
-        ui.presetBox.toolTip = f"{why}\n\n{self._presetTip}" if why else self._presetTip
         ui.presetBox.currentIndex = 0
-        for widget in (ui.likeSelector, ui.likeVolumeSelector):
-            widget.enabled = not free
-        ui.likeSelector.toolTip = f"{free}\n\n{self._likeTip}" if free else self._likeTip
-        for widget in (ui.seedSpin, ui.diceButton):
-            widget.enabled = not hindrance
+        self._preset.show(why)
+        self._likes.show(free)
+        self._seeds.show(hindrance)
         if lesion is not None and ui.seedSpin.value != lesion.seed:
             blocked = ui.seedSpin.blockSignals(True)
             ui.seedSpin.value = lesion.seed
@@ -109,14 +112,17 @@ class EditSection:
             free,
             usual,
             knobLimits(knob, ranges),
-            hindrance or ("" if lesion is None else _whyNot(knob, lesion.operation)),
+            hindrance or ("" if lesion is None else _whyNot(knob, lesion.operation, domain)),
             str(self._session.outline.message) if knob.name == "volume" and lesion is not None else "",
             (lesion.key if lesion is not None else "", self._session.domain, ranges is None),
         )
 
     def _measured(self, lesion: Lesion) -> dict[str, float]:
         """What is known of the tumor where nothing is asked for: as the outline shows it, or as it is there."""
-        return {**lesion.measured, **(self._session.outline.measured if lesion.state == "draft" else {})}
+        there = lesion.measured
+        if lesion.operation == "insert" and lesion.state in ("draft", "failed"):  # the texture is that of healthy tissue
+            there = {name: value for name, value in there.items() if name.startswith("shape_")}
+        return {**there, **(self._session.outline.measured if lesion.state == "draft" else {})}
 
     # ------------------------------------------------------------------ what a hand does
     def _change(self, **changes: Any) -> None:
@@ -145,21 +151,32 @@ class EditSection:
 
     def _onLike(self, changed: Any = None) -> None:
         selector, key = self._ui.likeSelector, self._session.lesions.selected
-        if not self._isShowing and key and selector.currentNode() is not None and selector.currentSegmentID():
+        segmentation, segmentId = selector.currentNode(), selector.currentSegmentID()
+        if isGone(*self._like):
+            self._like = (None, "")
+            selector.setCurrentSegmentID("")
+        elif not self._isShowing and key and segmentation is not None and segmentId:
+            self._like = (segmentation, segmentId)
             volume = self._ui.likeVolumeSelector.currentNode()
-            attempt(self._session, self._session.takeAfter, key, selector.currentNode(), selector.currentSegmentID(), volume)
+            attempt(self._session, self._session.takeAfter, key, segmentation, segmentId, volume)
+
+    def _onLikeLeaving(self, node: Any) -> None:
+        if node is self._ui.likeVolumeSelector.currentNode():
+            self._ui.likeSelector.setCurrentSegmentID("")
 
     def _onPreviewed(self, key: str) -> None:
         if key == self._session.lesions.selected:
             self.refresh()
 
 
-def _whyNot(knob: Knob, operation: str) -> str:
-    """Why a property cannot be asked for with an operation; empty where it can."""
+def _whyNot(knob: Knob, operation: str, domain: Mapping[str, Any] | None) -> str:
+    """Why a property cannot be asked for with an operation and of a model; empty where it can."""
     if operation == "remove":
         return _("What is removed becomes healthy tissue; nothing has to be chosen.")
     if operation == "move" and knob.kind != "field":
         return _("A moved tumor keeps its form and texture.")
+    if knob.name == "rim" and not (domain or {}).get("rim", True):
+        return _("This model knows nothing about rims.")
     if operation == "grow" and knob.name == "volume":
         return _("The volumes of the series are typed above.")
     return ""

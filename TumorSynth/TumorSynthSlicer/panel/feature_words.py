@@ -95,6 +95,19 @@ def knobName(name: str, domain: Mapping[str, Any] | None = None) -> str:
     return names.get(name, name)
 
 
+def presetName(name: str) -> str:
+    """A preset's name in words."""
+    names = {
+        "small nodule": _("Small nodule"),
+        "solid, round": _("Solid, round"),
+        "solid, heterogeneous": _("Solid, heterogeneous"),
+        "necrotic": _("Necrotic"),
+        "infiltrative, irregular": _("Infiltrative, irregular"),
+        "cystic, homogeneous": _("Cystic, homogeneous"),
+    }
+    return names[name]
+
+
 def tolerance(feature: str, requested: float, ranges: Mapping[str, Mapping[str, Any]] | None) -> float:
     """Difference from which on a result is said to miss what was asked for, in the feature's own unit.
 

@@ -12,7 +12,7 @@ from TumorSynthLib.feature_names import SHAPE_ALIASES, SHAPE_FEATURES, TEXTURE_F
 from TumorSynthSlicer.lesion import Lesion
 from TumorSynthSlicer.panel.action_button import attempt
 from TumorSynthSlicer.panel.feature_words import Shown, shown
-from TumorSynthSlicer.panel.tables import Cell, fill, shareWidth
+from TumorSynthSlicer.panel.tables import Cell, fill, shareWidth, widthsLater
 from TumorSynthSlicer.words import featuresOf, longNames
 
 FEATURE, ASK, VALUE, LOW, HIGH, MEASURED = range(6)
@@ -64,13 +64,14 @@ class FeaturesSection:
 
     def _show(self, numbers: list[int]) -> None:
         table = self._ui.featureTable
-        if table.rowCount != len(self._rows):
-            fill(table, [self._cells(number) for number in range(len(self._rows))])
-            numbers = list(range(len(self._rows)))
-        blocked = table.blockSignals(True)
-        for number in numbers:
-            self._showRow(number)
-        table.blockSignals(blocked)
+        with widthsLater(table, FEATURE):
+            if table.rowCount != len(self._rows):
+                fill(table, [self._cells(number) for number in range(len(self._rows))])
+                numbers = list(range(len(self._rows)))
+            blocked = table.blockSignals(True)
+            for number in numbers:
+                self._showRow(number)
+            table.blockSignals(blocked)
 
     def _cells(self, number: int) -> list[Cell]:
         name, feature = self._rows[number][0], self._features[number]

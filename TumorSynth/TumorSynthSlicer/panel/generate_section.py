@@ -6,7 +6,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from TumorSynthLib.errors import TumorSynthError
-from TumorSynthSlicer.panel.action_button import ActionButton
+from TumorSynthSlicer.panel.action_button import ActionButton, Allowed, waiting
 from TumorSynthSlicer.panel.result_rows import comparisonRows, variantRow, warningsText
 from TumorSynthSlicer.panel.tables import OFF_COLOR, fill, fitHeight, selectRow, shareWidth
 
@@ -40,6 +40,7 @@ class GenerateSection:
             "redo": ActionButton(ui.redoButton, session, "redo", session.redo),
         }
         """The buttons by action."""
+        self._variants = Allowed(ui.variantsSpin)
         ui.warningsLabel.styleSheet = _RED
         shareWidth(ui.variantTable, 3)
         shareWidth(ui.comparisonTable, 0)
@@ -70,7 +71,7 @@ class GenerateSection:
             self._state = self._session.state
         for button in self.buttons.values():
             button.refresh()
-        self._ui.variantsSpin.enabled = self._session.state != "running"
+        self._variants.show(waiting(self._session))
         self._showProgress()
         self._showStatus()
         self._showResult()

@@ -5,7 +5,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from TumorSynthSlicer.panel.action_button import attempt
+from TumorSynthSlicer.panel.action_button import Allowed, attempt, waiting
+from TumorSynthSlicer.panel.selectors import isGone, letGo
+from TumorSynthSlicer.timers import Delayed
 
 AUTOMATIC = "auto"
 """Choice of the domain that leaves it to the scan."""
@@ -24,13 +26,18 @@ class InputSection:
         self._ui, self._session = ui, session
         self._offered: list[str] = []
         self._refreshing = False
+        self._allowed = Allowed(ui.sourceSelector, ui.domainBox, ui.regionSelector)
+        self._leaving = Delayed(0, self.refresh)
         ui.sourceSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onSource)
+        ui.sourceSelector.connect("nodeAboutToBeRemoved(vtkMRMLNode*)", self._onLeaving)
         ui.domainBox.connect("activated(int)", self._onDomain)
+        letGo(ui.regionSelector)
         ui.regionSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._onRegion)
         ui.regionSelector.connect("currentSegmentChanged(QString)", self._onRegion)
 
     def cleanup(self) -> None:
-        """Nothing outlives the widgets."""
+        """Nothing is waited for any more."""
+        self._leaving.stop()
 
     def refresh(self) -> None:
         """Show the session as it is."""
@@ -42,8 +49,7 @@ class InputSection:
         self._showDomains()
         ui.scanLabel.text = self._facts()
         ui.scanLabel.visible = bool(ui.scanLabel.text)
-        for widget in (ui.sourceSelector, ui.domainBox, ui.regionSelector):
-            widget.enabled = session.state != "running"
+        self._allowed.show(waiting(session))
         self._refreshing = False
 
     def _showRegion(self) -> None:
@@ -84,8 +90,13 @@ class InputSection:
         return "\n".join(line for line in lines if line)
 
     def _onSource(self, node: Any = None) -> None:
-        if not self._refreshing and node is not self._session.source:
+        if not self._refreshing and not self._leaving.waits and node is not self._session.source:
             attempt(self._session, self._session.setSource, node)
+
+    def _onLeaving(self, node: Any) -> None:
+        """The selector goes on to the next volume by itself, which nobody has chosen: then there is no scan."""
+        if node is self._session.source:
+            self._leaving.ask()
 
     def _onDomain(self, index: int) -> None:
         attempt(self._session, self._session.setDomain, self._ui.domainBox.itemData(index))
@@ -95,6 +106,8 @@ class InputSection:
         if self._refreshing or parameters is None:
             return
         node, segmentId = selector.currentNode(), selector.currentSegmentID()
+        if node is parameters.region and isGone(node, parameters.regionSegmentId):
+            segmentId = ""
         if node is not parameters.region or segmentId != parameters.regionSegmentId:
             attempt(self._session, self._session.setRegion, node, segmentId)
 

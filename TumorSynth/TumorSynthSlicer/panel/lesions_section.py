@@ -13,8 +13,9 @@ from TumorSynthSlicer.panel.boxes import boxFor
 from TumorSynthSlicer.panel.lesion_words import operationName, sizeText, stateName
 from TumorSynthSlicer.panel.painting import Painting
 from TumorSynthSlicer.panel.placing import Placing, Ras
+from TumorSynthSlicer.panel.selectors import letGo
 from TumorSynthSlicer.panel.tables import OFF_COLOR, Cell, fill, fitHeight, selectRow, shareWidth
-from TumorSynthSlicer.segment_picking import segmentAt, segmentUnderCursor
+from TumorSynthSlicer.segment_picking import isTumor, segmentAt, segmentUnderCursor
 
 NAME, OPERATION, SIZE, STATE, SHOW, REMOVE = range(6)
 """Columns of the table."""
@@ -35,8 +36,8 @@ class LesionsSection:
         self._ui, self._session = ui, session
         self._keys: list[str] = []
         self._pickText, self._paintText = ui.underCursorButton.text, ui.paintButton.text
-        self._painting = Painting(ui.segmentEditor, ui.paintBox)
-        self._placing = Placing(ui.addPointButton, ui.lesionsSection, self._onPoint)
+        self._painting = Painting(ui.segmentEditor, ui.paintBox, self._onPainted)
+        self._placing = Placing(ui.addPointButton, ui.lesionsSection, self._onPoint, goesOn=True)
         self._picking = Placing(ui.underCursorButton, ui.lesionsSection, self._onPicked)
         self._buttons = [
             ActionButton(ui.addPointButton, session, "addPoint"),
@@ -46,6 +47,7 @@ class LesionsSection:
             ActionButton(ui.addBoxButton, session, "addBox", self._onBox),
         ]
         ui.paintButton.connect("clicked(bool)", self._onPaint)
+        letGo(ui.segmentSelector)
         table = ui.lesionTable
         shareWidth(table, NAME)
         table.connect("currentCellChanged(int,int,int,int)", self._onRow)
@@ -80,6 +82,10 @@ class LesionsSection:
             button.refresh()
         if self._painting.active and self._session.source is None:
             self._painting.finish(None)
+        if self._session.state == "running":  # who generates has painted and clicked all there is
+            self._placing.stop()
+            if self._painting.active:
+                self._onPaint(False)
         self._showPainting()
         self._ui.underCursorButton.text = self._pickText
         lesions = self._session.lesions.all()
@@ -179,6 +185,10 @@ class LesionsSection:
         self._ui.paintButton.checked = self._painting.active
         self._ui.paintButton.text = _("Done painting") if self._painting.active else self._paintText
 
+    def _onPainted(self, segmentation: Any, segmentId: str) -> None:
+        """There is something now: it can be chosen at once what is to be done to it."""
+        attempt(self._session, self._session.addSegment, segmentation, segmentId, "insert")
+
     def _takePainted(self, source: Any) -> None:
         painted = self._painting.finish(source)
         if painted is not None:
@@ -186,16 +196,18 @@ class LesionsSection:
 
 
 def onlySegment() -> tuple[Any, str]:
-    """The segment of the scene, where there is one and no more.
+    """The segment of the scene, where there is one and no more; or the only one that is called a tumor.
 
     Raises
     ------
-    RequestError : ``segment.choice`` where there is none or more than one.
+    RequestError : ``segment.choice`` where there is none, or it is not clear which.
     """
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     found = [(node, key) for node in nodes for key in node.GetSegmentation().GetSegmentIDs()]
-    if len(found) == 1:
-        return found[0]
+    tumors = [(node, key) for node, key in found if isTumor(node.GetSegmentation().GetSegment(key))]
+    for only in (found, tumors):
+        if len(only) == 1:
+            return only[0]
     message = _("No segment is chosen.") if found else _("There is no segment in the scene.")
     hint = _("Choose one above, or pick it in a view.") if found else _("Paint one, or load a segmentation.")
     raise RequestError("segment.choice", message, hint)

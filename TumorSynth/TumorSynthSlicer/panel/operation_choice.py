@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from TumorSynthLib.errors import RequestError
 from TumorSynthSlicer.lesion import OPERATIONS, Lesion, operationsFor
-from TumorSynthSlicer.panel.action_button import attempt
+from TumorSynthSlicer.panel.action_button import Allowed, attempt
 from TumorSynthSlicer.panel.feature_words import plain
 from TumorSynthSlicer.panel.placing import Placing, Ras
 from TumorSynthSlicer.panel.tables import OFF_COLOR
@@ -30,7 +30,7 @@ class OperationChoice:
         self._ui, self._session = ui, session
         self._radios = {operation: getattr(ui, f"{operation}Radio") for operation in OPERATIONS}
         self._tips = {operation: radio.toolTip for operation, radio in self._radios.items()}
-        self._growTip = ui.growEdit.toolTip
+        self._more = Allowed(ui.targetButton, ui.growEdit)
         self._shown: tuple[str, tuple[float, ...]] | None = None
         for operation, radio in self._radios.items():
             radio.connect("clicked(bool)", lambda checked, operation=operation: self._onOperation(operation))
@@ -53,12 +53,11 @@ class OperationChoice:
         operation = lesion.operation if lesion is not None else ""
         ui = self._ui
         ui.targetButton.visible = operation == "move"
-        ui.targetButton.enabled = not hindrance
         if operation != "move":
             self.placing.stop()
         for widget in (ui.growLabel, ui.growEdit, ui.growUnitLabel):
             widget.visible = operation == "grow"
-        ui.growEdit.enabled = not hindrance
+        self._more.show(hindrance)
         if lesion is not None and operation == "grow":
             self._showVolumes(lesion)
 
@@ -103,7 +102,6 @@ class OperationChoice:
     def _showGrowError(self, message: str) -> None:
         ui = self._ui
         ui.growEdit.styleSheet = f"QLineEdit {{ color: {OFF_COLOR}; }}" if message else ""
-        ui.growEdit.toolTip = f"{message}\n\n{self._growTip}" if message else self._growTip
         ui.growUnitLabel.wordWrap = bool(message)
         ui.growUnitLabel.text = message or _("mL")
 

@@ -8,7 +8,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from TumorSynthSlicer.dicom_sources import sourceFiles
-from TumorSynthSlicer.panel.action_button import ActionButton
+from TumorSynthSlicer.marks import SYNTHETIC
+from TumorSynthSlicer.panel.action_button import ActionButton, Allowed, waiting
+from TumorSynthSlicer.panel.selectors import letGo
 
 
 class OutputSection:
@@ -32,6 +34,13 @@ class OutputSection:
         self._ui, self._session, self._sourceFiles = ui, session, findFiles
         self._chooseFolder = chooseFolder or self._ask
         self._written = ""
+        self._allowed = Allowed(ui.outputVolumeSelector, ui.outputSegmentationSelector)
+        for selector, kind in (
+            (ui.outputVolumeSelector, "vtkMRMLScalarVolumeNode"),
+            (ui.outputSegmentationSelector, "vtkMRMLSegmentationNode"),
+        ):
+            selector.addAttribute(kind, SYNTHETIC, "1")  # nobody shall choose a patient's data to be written over
+            letGo(selector)
         self._buttons = [
             ActionButton(ui.exportDicomButton, session, "exportDicom", self.exportDicom),
             ActionButton(ui.exportFilesButton, session, "exportFiles", self.exportFiles),
@@ -46,8 +55,8 @@ class OutputSection:
         """Show the session as it is."""
         for button in self._buttons:
             button.refresh()
-        ui, running = self._ui, self._session.state == "running"
-        ui.outputVolumeSelector.enabled = ui.outputSegmentationSelector.enabled = not running
+        ui = self._ui
+        self._allowed.show(waiting(self._session))
         ui.exportLabel.text = "\n".join(text for text in (self._written, self._session.dicomNote) if text)
         ui.exportLabel.visible = bool(ui.exportLabel.text)
 

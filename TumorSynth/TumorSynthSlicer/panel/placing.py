@@ -1,33 +1,36 @@
 """Waiting for a click into a view: for a new lesion, for the place that one is moved to, or for a segment."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import qt
 import slicer
-from slicer.util import VTKObservationMixin
+
+from TumorSynthSlicer.observing import Observing
 
 Ras = tuple[float, float, float]
 """World RAS in mm."""
 _COLOR = (1.0, 0.8, 0.2)
 
 
-class Placing(VTKObservationMixin):
-    """One click at a time, by Slicer's own place mode; Esc, a right click or another mouse mode ends it without one.
+class Placing(Observing):
+    """A click, by Slicer's own place mode; Esc, a right click or another mouse mode ends it without one.
 
     Parameters
     ----------
     button : checkable, pressed as long as a click is waited for.
     root : widget of the panel, in which Esc is heard as well as in the views.
     onClicked : called with the position, when the mouse does again what it did before.
+    goesOn : whether the next click is waited for then, until Esc or the button ends it.
     """
 
     _current: "Placing | None" = None
     """The one that waits; there is one mouse."""
 
-    def __init__(self, button: Any, root: Any, onClicked: Callable[[Ras], Any]) -> None:
+    def __init__(self, button: Any, root: Any, onClicked: Callable[[Ras], Any], goesOn: bool = False) -> None:
         super().__init__()
-        self._button, self._root, self._onClicked = button, root, onClicked
+        self._button, self._root, self._onClicked, self._goesOn = button, root, onClicked, goesOn
         self._node: Any = None
         self._place: Ras | None = None
         self._shortcuts: list[Any] = []
@@ -98,22 +101,24 @@ class Placing(VTKObservationMixin):
         position = [0.0, 0.0, 0.0]
         node.GetNthControlPointPositionWorld(node.GetNumberOfDefinedControlPoints() - 1, position)
         self._place = (position[0], position[1], position[2])
-        qt.QTimer.singleShot(0, self._finish)  # the views still work with the node
+        qt.QTimer.singleShot(0, partial(self._finish, node))  # the views still work with the node
 
     def _onMode(self, interaction: Any, event: str) -> None:
         if interaction.GetCurrentInteractionMode() != interaction.Place:
-            qt.QTimer.singleShot(0, self._finish)
+            qt.QTimer.singleShot(0, partial(self._finish, self._node))
 
     def _onClosing(self, scene: Any, event: str) -> None:
         self.stop()
 
-    def _finish(self) -> None:
-        if not self.active:
+    def _finish(self, node: Any) -> None:
+        if node is not self._node or not self.active:
             return
         place = self._place
         self.stop()
         if place is not None:
             self._onClicked(place)
+            if self._goesOn:
+                self.start()
 
 
 def _placeNode() -> Any:

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from TumorSynthSlicer import dependencies
 from TumorSynthSlicer.dependency_check import Check, verify
-from TumorSynthSlicer.panel.action_button import attempt
+from TumorSynthSlicer.panel.action_button import Allowed, attempt
 from TumorSynthSlicer.panel.worker_section import WorkerSection
 
 
@@ -45,6 +45,7 @@ class SetupSection:
         self._lacking: list[Any] = []
         self._state = self._plan = ""
         self._wasReady = False
+        self._verifying = Allowed(ui.verifyButton)
         ui.installButton.connect("clicked(bool)", self._onInstall)
         ui.verifyButton.connect("clicked(bool)", self._onVerify)
 
@@ -75,7 +76,9 @@ class SetupSection:
         ui.dependenciesLabel.text = self._text(checking)
         ui.installButton.enabled = bool(self._lacking)
         ui.installButton.toolTip = self._installTip()
-        ui.verifyButton.enabled = not checking
+        self._verifying.show(_("It is being tested.") if checking else "")
+        if self._session.scan is not None and not self.hindrance:
+            self.worker.warmUp()
         self.worker.refresh(self.hindrance)
         self._fold()
 

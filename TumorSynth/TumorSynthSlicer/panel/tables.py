@@ -1,6 +1,7 @@
 """Tables that are filled again and again without losing what is selected."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,23 @@ def shareWidth(table: Any, wide: int) -> None:
     for column in range(table.columnCount):
         mode = qt.QHeaderView.Stretch if column == wide else qt.QHeaderView.ResizeToContents
         header.setSectionResizeMode(column, mode)
+
+
+@contextmanager
+def widthsLater(table: Any, wide: int) -> Iterator[None]:
+    """Change many cells inside of the ``with`` block: columns look for their width once, and not after each cell.
+
+    Parameters
+    ----------
+    wide : as for ``shareWidth``.
+    """
+    header = table.horizontalHeader()
+    for column in range(table.columnCount):
+        header.setSectionResizeMode(column, qt.QHeaderView.Fixed)
+    try:
+        yield
+    finally:
+        shareWidth(table, wide)
 
 
 def _show(item: Any, cell: Cell) -> None:

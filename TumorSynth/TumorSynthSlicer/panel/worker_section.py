@@ -33,6 +33,7 @@ class WorkerSection:
         self._bundles: dict[str, Mapping[str, Any]] = {}
         self._devices: tuple[str, ...] = ()
         self._state = ""
+        self._stopped = False
         self.choice = commands.load(store)
         """What starts the worker."""
         self._offerDevices()
@@ -62,6 +63,11 @@ class WorkerSection:
         box.setCurrentIndex(box.findData(device))
         self._onChosen()
 
+    def warmUp(self) -> None:
+        """Start it where there is none: outline, domain and what is plausible come from it. The user's Stop holds."""
+        if self._service.state == "stopped" and not self._stopped:
+            self._service.start()
+
     def refresh(self, hindrance: str) -> None:
         """Show the worker as it is.
 
@@ -86,7 +92,7 @@ class WorkerSection:
         service = self._service
         device = deviceText(service.device) if service.device else _("no device")
         words = {
-            "stopped": _("stopped; it starts by itself when it is needed"),
+            "stopped": _("stopped; Generate or Start starts it"),
             "starting": _("starting..."),
             "ready": _("ready on {device}").format(device=device),
             "busy": _("working on {device}").format(device=device),
@@ -96,7 +102,7 @@ class WorkerSection:
 
     def _licenceText(self) -> str:
         """Licence and intended use of the chosen model."""
-        bundle = self._bundles.get(self.choice.bundle)
+        bundle = self._bundles.get(self.choice.bundle.replace("\\", "/").rstrip("/").rpartition("/")[2])
         if bundle is None:
             return ""
         lines = [_("Licence: {licence}.").format(licence=bundle["licence"]), str(bundle["intended_use"])]
@@ -138,9 +144,11 @@ class WorkerSection:
         self._onChanged()
 
     def _onStart(self, checked: bool = False) -> None:
+        self._stopped = False
         self._service.start()
 
     def _onStop(self, checked: bool = False) -> None:
+        self._stopped = True
         self._service.stop()
 
 
