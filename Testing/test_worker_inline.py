@@ -592,14 +592,16 @@ def test_a_host_that_does_not_answer_is_told(tmp_path: Path, files: Path) -> Non
 def test_a_host_that_ends_while_a_request_is_queued_is_told(
     tmp_path: Path, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit = Courier.submit
+    submit, asked = Courier.submit, tmp_path / "asked"
+    program = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)"
 
     def late(courier: Courier, request: Request, name: str | int) -> None:
+        asked.touch()
         time.sleep(0.5)  # the end of the process is read in the meantime
         submit(courier, request, name)
 
     monkeypatch.setattr(Courier, "submit", late)
-    with WorkerClient([sys.executable, "-c", ""], inline=True) as client:
+    with WorkerClient([sys.executable, "-c", program, str(asked)], inline=True) as client:
         client.send(insert(files, tmp_path / "far"))
         event = next(client.events(timeout=20), None)
     assert event is not None and (event["event"], event["code"]) == ("failed", "worker.died")

@@ -18,8 +18,9 @@ from TumorSynthSlicer.paths import findLibrary, part
 findLibrary()
 
 from TumorSynthSlicer.console import TumorSynthLogic  # noqa: E402
+from TumorSynthSlicer.console_wishes import Wishes  # noqa: E402
 
-__all__ = ["TumorSynth", "TumorSynthLogic", "TumorSynthTest", "TumorSynthWidget"]
+__all__ = ["TumorSynth", "TumorSynthLogic", "TumorSynthTest", "TumorSynthWidget", "Wishes"]
 
 _PACKAGES = ("TumorSynthLib", "TumorSynthSlicer")
 _VOLUME = "vtkMRMLScalarVolumeNode"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from TumorSynthLib.bundle import list_bundles, load_bundle
+from TumorSynthLib.bundle import Bundle, list_bundles, load_bundle
 from TumorSynthLib.errors import BundleError
 
 
@@ -19,7 +19,12 @@ def _described(name: str) -> dict[str, Any]:
         bundle = load_bundle(name)
     except BundleError as error:
         return {"id": name, "error": str(error)}
-    names, rim = ("id", "organ", "modality", "unit"), any(bundle.rim(item.id) for item in bundle.domains)
-    domains = [{**{name: getattr(item, name) for name in names}, "rim": rim} for item in bundle.domains]
+    names = ("id", "organ", "modality", "unit")
+    domains = [{**{name: getattr(item, name) for name in names}, "rim": _has_rim(bundle, item.id)} for item in bundle.domains]
     texts = {"licence": bundle.licence, "intended_use": bundle.info["intended_use"], "path": str(bundle.path)}
     return {**bundle.identity, **texts, "domains": domains}
+
+
+def _has_rim(bundle: Bundle, domain_id: str) -> bool:
+    """Whether the tissue beside the domain's real tumors was found to differ from other tissue."""
+    return bool((bundle.rim(domain_id) or {}).get("contrast"))

@@ -1424,6 +1424,10 @@
       <translation type="unfinished" />
     </message>
     <message>
+      <source>Removed: </source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>{share}, unlike real tumors</source>
       <translation type="unfinished" />
     </message>

@@ -1,4 +1,7 @@
-"""How long the application does not answer."""
+"""How long the application does not answer.
+
+The budget is 0.1 s on a quiet computer. Tests allow more, as they run beside others: they are to find what is far too slow.
+"""
 
 import gc
 import time
@@ -21,7 +24,7 @@ class Heartbeat:
         with self.heartbeat() as beats:
             service.start()
             self.waitUntil(lambda: service.state == "ready")
-        self.assertLess(beats.longestWork, beats.limit(0.1))
+        self.assertLess(beats.longestWork, beats.limit(0.25))
     """
 
     def __init__(self) -> None:

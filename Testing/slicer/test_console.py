@@ -120,6 +120,13 @@ class OperationsTest(ConsoleCase):
         found = [self.logic.insert("CT", position, volumeMl=2.0, seed=seed, **DOMAIN).volume for seed in (0, 1)]
         self.assertEqual([node.GetName() for node in found], ["CT TumorSynth [SYNTHETIC]", "CT TumorSynth_1 [SYNTHETIC]"])
 
+    def test_an_edited_volume_stays_in_its_domain(self) -> None:
+        first = self.logic.insert(self.volume, self.position(self.volume), volumeMl=1.0, **DOMAIN)
+        self.assertIn("Tumor", self.names(first.segmentation))
+        self.assertEqual(repr(first), f"EditResult({first.volume.GetName()!r}, {first.segmentation.GetName()!r})")
+        second = self.logic.remove(first.volume, (first.segmentation, "Tumor"))
+        self.assertEqual(second.result["request"]["domain"], "abdomen-ct")
+
     def test_edits_of_edits_tell_of_all_in_their_manifest(self) -> None:
         first = self.logic.insert(self.volume, self.position(self.volume), volumeMl=2.0, **DOMAIN)
         second = self.logic.remove(first.volume, (first.segmentation, "Tumor"), **DOMAIN)

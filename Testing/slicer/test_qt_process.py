@@ -203,7 +203,7 @@ for piece in ("h\u00e4lf".encode()[:2], "h\u00e4lf".encode()[2:] + b" a line\\nw
             self.wait(0.1)
             process.kill()
             self.waitEnd()
-        self.assertLess(beats.longestWork, beats.limit(0.1))
+        self.assertLess(beats.longestWork, beats.limit(0.25))
 
 
 class ProcessTreeTest(unittest.TestCase):

@@ -253,6 +253,7 @@ class ExistingTest(SessionCase):
         self.wait(0.05)
         self.assertEqual(self.own.outputSegmentation.GetSegmentation().GetNumberOfSegments(), 0)
         self.assertEqual((self.session.lesions.get(key).state, len(self.session.variants)), ("result", 2))
+        self.assertEqual(self.session.why("generate"), "")
         self.session.discard()
         self.wait(0.05)
         np.testing.assert_array_equal(self.segment(key).mask, mask.mask)

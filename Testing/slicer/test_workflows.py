@@ -305,7 +305,7 @@ class ControlsTest(WorkingCase):
                 do()
                 self.wait(0.2)
                 self.made()
-            longest[what] = beats.longestWork / beats.limit(0.1)
+            longest[what] = beats.longestWork / beats.limit(0.25)
 
         act("choose the scan", lambda: self.ui.sourceSelector.setCurrentNode(scan))
         self.scan = scan

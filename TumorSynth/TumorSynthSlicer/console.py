@@ -7,7 +7,7 @@
 'Tumor'
 
 Lengths are mm, volumes mL, positions R, A, S in the world as the views show them. New nodes are made, marked as synthetic, and
-the input is never changed. What every operation takes by keyword is told by ``help(TumorSynthSlicer.console_wishes.Wishes)``.
+the input is never changed. What every operation takes by keyword is told by ``help(TumorSynth.Wishes)``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -122,6 +122,7 @@ class Operations:
     def _edit(
         self, node: Any, tumors: Sequence[Tumor], asked: Wishes, wait: bool, progress: Progress | None, several: bool
     ) -> Any:
+        asked = _inDomainOf(node, asked)
         settings, region, files = asked.settings(commands.load()), _region(asked), self._scans.job(node)
         first = tumors[0].lesion
 
@@ -150,6 +151,13 @@ def _checked(volume: Any) -> Any:
     node = volumeNamed(volume)
     checkVolume(node)
     return node
+
+
+def _inDomainOf(node: Any, asked: Wishes) -> Wishes:
+    """The same in the domain of the volume's last edit, where none is asked for."""
+    edits = editsOf(node)
+    domain = edits[-1].get("request", {}).get("domain") if edits else None
+    return replace(asked, domain=domain) if asked.domain == "auto" and isinstance(domain, str) else asked
 
 
 def _region(asked: Wishes) -> Segment | None:

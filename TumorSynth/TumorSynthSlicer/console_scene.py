@@ -1,6 +1,5 @@
 """Results of the console as new nodes; the volume that was edited is never changed."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import slicer.util
 from TumorSynthLib.errors import OutputError, RequestError
 from TumorSynthSlicer import outputs
 from TumorSynthSlicer.editing import removeNode
-from TumorSynthSlicer.marks import SUFFIX, editsOf, markSynthetic, sourceOf, syntheticName
+from TumorSynthSlicer.marks import editsOf, markSynthetic, sourceOf, stemOf, syntheticName
 from TumorSynthSlicer.patches import apply
 from TumorSynthSlicer.segments import SEGMENTATION_FILE, MaskBox, outputSegmentation, readSegments, setSegment
 from TumorSynthSlicer.series import growSeries
@@ -35,6 +34,10 @@ class EditResult:
     """The same of each tumor or time point, where there are several."""
     browser: Any = None
     """The sequence browser of a growing tumor; ``volume`` and ``segmentation`` are then what it shows."""
+
+    def __repr__(self) -> str:
+        names = [node.GetName() for node in (self.volume, self.segmentation, self.browser) if node is not None]
+        return f"EditResult({', '.join(map(repr, names))})"
 
     @property
     def measured(self) -> dict[str, float]:
@@ -67,7 +70,7 @@ def loadEdit(folder: Path, volume: Any, image: Path, name: str) -> Steps[EditRes
     """
     _checkThere(volume)
     loaded = yield from outputs.loadResult(folder, volume, image)
-    clone = yield from cloneSteps(volume, syntheticName(f"{_stem(volume)} TumorSynth"))
+    clone = yield from cloneSteps(volume, syntheticName(f"{stemOf(volume)} TumorSynth"))
     whole = False
     try:
         apply(clone, loaded.patch)
@@ -111,7 +114,7 @@ def loadShape(folder: Path, volume: Any, name: str) -> Steps[EditResult]:
     else:
         node = _read(folder / SEGMENTATION_FILE, name)
         markSynthetic(node, {"schema": 1, "synthetic": "SYNTHETIC", "edits": [outputs.manifestEntry(result)]})
-    return EditResult(None, node, result, folder)
+    return EditResult(None, node, result)
 
 
 def _mark(node: Any, volume: Any, result: Mapping[str, Any]) -> None:
@@ -128,7 +131,7 @@ def _checkThere(volume: Any) -> None:
 
 def _segmentation(volume: Any, segments: Mapping[str, MaskBox | None], name: str) -> Any:
     """A new segmentation; with a name it is that of the one tumor, whose core is named after it."""
-    node = outputSegmentation(volume, syntheticName(f"{_stem(volume)} TumorSynth lesions"))
+    node = outputSegmentation(volume, syntheticName(f"{stemOf(volume)} TumorSynth lesions"))
     for found, mask in segments.items():
         if mask is not None:
             setSegment(node, "", _called(found, name), mask, volume)
@@ -154,9 +157,3 @@ def _read(path: Path, name: str) -> Any:
 def _called(found: str, name: str) -> str:
     """What a segment of a result is called in the scene; without a name as in the result."""
     return {"Tumor": name, "Core": CORE_NAME.format(name)}.get(found, found) if name else found
-
-
-def _stem(volume: Any) -> str:
-    """The scan's name without what earlier edits have added."""
-    name = str((sourceOf(volume) or volume).GetName())
-    return re.sub(r" TumorSynth(_\d+)?$", "", name.replace(SUFFIX, ""))

@@ -39,56 +39,60 @@ _USELESS = {
 
 @dataclass(frozen=True)
 class Wishes:
-    """Everything that the operations of ``TumorSynthLogic`` take by keyword. What is left out is free, or as usual."""
+    """Everything that the operations of ``TumorSynthLogic`` take by keyword. What is left out is free, or as usual.
+
+    Attributes
+    ----------
+    volumeMl : volume in mL.
+    diameterMm : long diameter in mm, see ``knobs``.
+    sphericity : 1 for a ball, less for irregular tumors.
+    elongation : middle over long axis, up to 1.
+    attenuation : mean in the domain's unit: HU, SUV, or percent of an MR's range.
+    heterogeneity : standard deviation in the domain's unit.
+    coarseness : 0 for fine grain to 1 for broad patches.
+    shape : any other shape feature by its PyRadiomics name, in mm, mm^2 and mm^3; also ``flatness``.
+    texture : any other texture feature by its PyRadiomics name.
+    core : a necrotic core: its share of the volume, 0 to 0.95, or the request's ``core``.
+    coreAttenuation : mean inside the core, in the domain's unit.
+    rim : strength of a rim in the tissue around it, 0 to 1.
+    massEffect : how much the surroundings give way, 0 to 1.
+    seed : seed of everything random.
+    name : what its segment is called; empty is as the segment that it was, or Tumor.
+    region : a segment that new tumors stay inside of: (segmentation, segment), or a segmentation with one segment.
+    domain : organ and modality by the bundle's id; of a volume that was edited before, ``auto`` is that of its last edit.
+    bundle : model bundle; None is the one of the panel's setup.
+    device : ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; None is that of the panel's setup.
+    method : ``bridge``, ``diffusion`` or ``flow``.
+    steps : sampling steps.
+    guidance : weight of the texture that was asked for.
+    candidates : samples of which the best measured is kept.
+    noise : whether the scan's noise is restored.
+    """
 
     volumeMl: float | None = None
-    """Volume in mL."""
     diameterMm: float | None = None
-    """Long diameter in mm, see ``knobs``."""
     sphericity: float | None = None
-    """1 for a ball, less for irregular tumors."""
     elongation: float | None = None
-    """Middle over long axis, up to 1."""
     attenuation: float | None = None
-    """Mean in the domain's unit: HU, SUV, or percent of an MR's range."""
     heterogeneity: float | None = None
-    """Standard deviation in the domain's unit."""
     coarseness: float | None = None
-    """0 for fine grain to 1 for broad patches."""
     shape: Mapping[str, float] = field(default_factory=dict)
-    """Any other shape feature by its PyRadiomics name, in mm, mm^2 and mm^3; also ``flatness``."""
     texture: Mapping[str, float] = field(default_factory=dict)
-    """Any other texture feature by its PyRadiomics name."""
     core: float | Mapping[str, Any] | None = None
-    """A necrotic core: its share of the volume, 0 to 0.95, or the request's ``core``."""
     coreAttenuation: float | None = None
-    """Mean inside the core, in the domain's unit."""
     rim: float = 0.0
-    """Strength of a rim in the tissue around it, 0 to 1."""
     massEffect: float = 0.0
-    """How much the surroundings give way, 0 to 1."""
     seed: int = 0
-    """Seed of everything random."""
     name: str = ""
-    """What its segment is called; empty is as the segment that it was, or Tumor."""
     region: Any = None
-    """A segment that new tumors stay inside of: (segmentation, segment), or a segmentation with one segment."""
     domain: str = "auto"
-    """Organ and modality by the bundle's id."""
     bundle: str | None = None
-    """Model bundle; None is the one of the panel's setup."""
     device: str | None = None
-    """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; None is that of the panel's setup."""
     method: str = "bridge"
-    """``bridge``, ``diffusion`` or ``flow``."""
     steps: int = 10
-    """Sampling steps."""
     guidance: float = 1.5
-    """Weight of the texture that was asked for."""
     candidates: int = 1
-    """Samples of which the best measured is kept."""
     noise: bool = True
-    """Whether the scan's noise is restored."""
 
     def settings(self, choice: WorkerChoice) -> Settings:
         """What holds for the worker.

@@ -1,6 +1,7 @@
 """Marks on everything that is synthetic, which stay when the scene or a file is saved: nobody shall take it for a scan."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,3 +80,9 @@ def _segments(node: slicer.vtkMRMLNode) -> Sequence[slicer.vtkSegment]:
         return ()
     segmentation = node.GetSegmentation()
     return [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+
+
+def stemOf(volume: Any) -> str:
+    """The scan's name without what earlier edits have added."""
+    name = str((sourceOf(volume) or volume).GetName())
+    return re.sub(r" TumorSynth(_\d+)?$", "", name.replace(SUFFIX, ""))

@@ -9,7 +9,7 @@ import slicer.util
 
 from TumorSynthLib.errors import OutputError
 from TumorSynthSlicer.grids import placeBeside
-from TumorSynthSlicer.marks import editsOf, markSynthetic, sourceOf, syntheticName
+from TumorSynthSlicer.marks import editsOf, markSynthetic, sourceOf, stemOf, syntheticName
 from TumorSynthSlicer.outputs import Loaded, loadResult, manifest, manifestEntry, readResult
 from TumorSynthSlicer.patches import apply
 from TumorSynthSlicer.segments import COLORS, outlined, outputSegmentation, setSegment, volumeMl
@@ -59,8 +59,8 @@ def growSeries(folder: str | Path, source: slicer.vtkMRMLScalarVolumeNode, baseP
     if not names:
         message = f"'{folder}' holds one result, expected a series of a growing tumor."
         raise OutputError("output.result", message, "Generate with the operation 'grow'.")
-    volumes = _sequence(f"{source.GetName()} TumorSynth growth")
-    segmentations = _sequence(f"{source.GetName()} TumorSynth growth lesions")
+    volumes = _sequence(f"{stemOf(source)} TumorSynth growth")
+    segmentations = _sequence(f"{stemOf(source)} TumorSynth growth lesions")
     edits, whole = [], False
     try:
         for number, name in enumerate(names, start=1):
@@ -116,7 +116,7 @@ def _addSegmentation(sequence: Any, index: str, loaded: Loaded, source: slicer.v
 
 
 def _browser(source: slicer.vtkMRMLScalarVolumeNode, volumes: Any, segmentations: Any) -> Any:
-    name = slicer.mrmlScene.GenerateUniqueName(syntheticName(f"{source.GetName()} TumorSynth growth browser"))
+    name = slicer.mrmlScene.GenerateUniqueName(syntheticName(f"{stemOf(source)} TumorSynth growth browser"))
     browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
     browser.SetAndObserveMasterSequenceNodeID(volumes.GetID())
     browser.AddSynchronizedSequenceNodeID(segmentations.GetID())

@@ -129,7 +129,7 @@ class LesionPlaces(Observing):
         node = self.target(lesion.key)
         if node is None or node.GetNumberOfControlPoints() == 0:
             message = f"Nothing tells yet where {lesion.name} is to go."
-            raise RequestError("place.target", message, "Press the target button and click into the scan.")
+            raise RequestError("place.target", message, "Press 'Click the new place' and click into the scan.")
         return self._pointOf(node, 0, lesion, volumeNode)
 
     def _pointOf(self, node: Any, index: int, lesion: Lesion, volumeNode: Any) -> Point:

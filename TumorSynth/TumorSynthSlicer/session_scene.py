@@ -92,7 +92,7 @@ class SceneEvents(SessionEvents):
         if self.source is None and self.scan is not None:
             self._loseScan()
         self._followOutputs()
-        lost = [lesion for lesion in self.lesions.all() if self.places.isLost(lesion) and not self._isShownGone(lesion)]
+        lost = [lesion for lesion in self.lesions.all() if self.places.isLost(lesion) and not self.isShownGone(lesion)]
         if any(lesion.state == "running" for lesion in lost) and self._run is not None:
             self._run.cancel()
             message = f"The {lost[0].place} of {lost[0].name} was deleted while it was generated."
@@ -101,7 +101,7 @@ class SceneEvents(SessionEvents):
             self._drop(lesion.key)
         self.changed.emit()
 
-    def _isShownGone(self, lesion: Lesion) -> bool:
+    def isShownGone(self, lesion: Lesion) -> bool:
         """Whether the lesion's segment is only missing because the result that is shown has removed it."""
         own = self.parameters.outputSegmentation
         return self.shown >= 0 and lesion.state in ("running", "result") and self.places.node(lesion.key) is own

@@ -40,7 +40,8 @@ def problemOf(session: Any, lesion: Lesion) -> str:
     try:
         session.places.placeOf(lesion, session.source, mask="")
     except TumorSynthError as error:
-        return str(error)
+        # What the result that is shown has removed comes back when it is discarded, as another Generate does first.
+        return "" if error.code == "place.gone" and session.isShownGone(lesion) else str(error)
     return ""
 
 

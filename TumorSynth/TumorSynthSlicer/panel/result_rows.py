@@ -53,6 +53,8 @@ def comparisonRows(
     rows = []
     for edit in chosen:
         prefix = f"{edit['name']}: " if len(chosen) > 1 and edit.get("name") else ""
+        if edit.get("request", {}).get("op") == "remove":
+            prefix += _("Removed: ")
         requested, measured = edit.get("requested", {}), edit.get("measured", {})
         names = list(dict.fromkeys([*[name for name in ALWAYS if name in measured], *requested]))
         rows += [_comparison(prefix, name, requested.get(name), measured.get(name), domain, ranges) for name in names]
