@@ -168,10 +168,10 @@ for piece in ("h\u00e4lf".encode()[:2], "h\u00e4lf".encode()[2:] + b" a line\\nw
     def test_what_does_not_end_with_its_input_is_killed_after_the_grace(self) -> None:
         process, child, grandchild = self.launched("--session")
         begin = time.monotonic()
-        process.close(0.3)
-        self.assertLess(time.monotonic() - begin, 0.1, "close does not wait")
+        process.close(1.0)
+        self.assertLess(time.monotonic() - begin, 0.8, "close does not wait")
         self.waitEnd()
-        self.assertGreater(time.monotonic() - begin, 0.25)
+        self.assertGreater(time.monotonic() - begin, 0.95)
         self.assertGone(child, grandchild)
 
     @posix
@@ -192,8 +192,11 @@ for piece in ("h\u00e4lf".encode()[:2], "h\u00e4lf".encode()[2:] + b" a line\\nw
             self.skipTest("needs a shell")
         process, child, grandchild = self.launched("--session")
         slicer.app.aboutToQuit.emit()
-        self.assertFalse(any(map(lives, (process.pid, child, grandchild))))
         self.assertEqual(self.ends, 1)
+        end = time.monotonic() + 5.0
+        while any(map(lives, (process.pid, child, grandchild))):  # the system takes a moment; no event loop runs any more
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
 
     @posix
     def test_killing_holds_up_nobody(self) -> None:
