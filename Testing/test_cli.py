@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ from TumorSynthLib.cli.options import PARAMETERS
 from TumorSynthLib.cli.report import progress_bar, show_result
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.errors import ImageError
+from TumorSynthLib.evaluate import Options
 from TumorSynthLib.feature_names import SHAPE_FEATURES, TEXTURE_FEATURES
 from TumorSynthLib.protocol import OPS, Request, parse_request
 from TumorSynthLib.result import ResultWriter, build_result
+from TumorSynthLib.train.readers.record import ReaderOptions
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import write_volume
 
@@ -160,7 +163,8 @@ def test_every_option_of_every_operation_is_a_field_of_the_request() -> None:
 def test_every_operation_is_offered(call: Any) -> None:
     listed = re.findall(r"^  ([a-z-]+)  ", call("--help").stdout.partition("Commands:")[2], re.MULTILINE)
     assert {*OPERATIONS, "lesions"} == set(OPS), "lesions are too much for options; `run` takes them from a file"
-    assert listed == [*OPERATIONS, "run", "batch", "plan", "ranges", "features", "bundles", "dicom", "prepare", "evaluate"]
+    others = ["run", "batch", "plan", "ranges", "features", "bundles", "dicom", "prepare", "evaluate", "reader-study"]
+    assert listed == [*OPERATIONS, *others]
     outcome = call("enhance", "scan.nrrd", "--mask", "m.nrrd", "--out", "a")
     assert outcome.exit_code == 2 and one_line(outcome.stderr)
 
@@ -345,17 +349,26 @@ def test_a_broken_bundle_is_listed_as_such(call: Any, models: Path) -> None:
 
 def test_prepare_and_evaluate_pass_their_options_on(call: Any, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    prepare, evaluation = ModuleType("TumorSynthLib.train.prepare"), ModuleType("TumorSynthLib.evaluate")
-    prepare.prepare = lambda *values: seen.append(values)  # type: ignore[attr-defined]
+    prepare, evaluation = ModuleType("TumorSynthLib.train.prepare_public"), ModuleType("TumorSynthLib.evaluate")
+    report = SimpleNamespace(table="2 scans", kept=1, files=("a", "b"), voxel_gb=0.5)
+    prepare.prepare_data = lambda *values: seen.append(values) or report  # type: ignore[attr-defined]
+    prepare.Wanted = lambda *values: values  # type: ignore[attr-defined]
     evaluation.run = lambda *values: seen.append(values) or {"cases": 3}  # type: ignore[attr-defined]
+    evaluation.Options = lambda **values: values  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, prepare.__name__, prepare)
     monkeypatch.setitem(sys.modules, evaluation.__name__, evaluation)
-    assert call("prepare --data d --split train --out f.npz").exit_code == 0
+    outcome = call(
+        "prepare --data d --data e --split train --out f.npz --only lung-ct --label 2 --roi gtv --processes 3 --seed 4"
+    )
+    assert outcome.exit_code == 0 and "2 scans" in outcome.stdout and "1 of 2 scans from the cache" in outcome.stdout
     outcome = call("evaluate --data d --split test --table tumors --out r --bundle tiny --limit 3 --keep-files --json")
     assert json.loads(outcome.stdout) == {"cases": 3}
-    assert seen[0] == (Path("d"), "train", Path("f.npz"))
+    reader = ReaderOptions("", (2,), "gtv")
+    assert seen[0][:2] == ([Path("d"), Path("e")], Path("f.npz")) and seen[0][3:] == (3, None)
+    assert seen[0][2] == ("train", "", reader, ("lung-ct",), None, 4, 0.2)
     assert seen[1][:4] == (Path("d"), "test", "tumors", Path("r")) and seen[1][4].id == "tiny"
-    assert seen[1][5:] == (3, None, True)
+    assert seen[1][5:7] == (3, None) and seen[1][7]["keep_files"] is True
+    assert seen[1][7] | {"keep_files": False} == asdict(Options()), "what is not given is as the library has it"
 
 
 def test_a_batch_with_a_bad_line_exits_with_1(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +411,7 @@ def test_help_waits_for_nothing_heavy() -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_nothing_half_written(tmp_path: Path, number: int, code: int) -> None:
     program = (
-        "import sys, time; from types import ModuleType; from TumorSynthLib.result import ResultWriter\n"
+        "import sys, time; from types import ModuleType, SimpleNamespace; from TumorSynthLib.result import ResultWriter\n"
         "def run(request, **options):\n"
         "    with ResultWriter(request.out) as writer:\n"
         "        writer.path('image.nrrd').write_text('half'); print('ready', flush=True); time.sleep(60)\n"
@@ -412,3 +425,27 @@ def test_a_stopped_run_leaves_nothing_half_written(tmp_path: Path, number: int, 
     _, err = child.communicate(timeout=20)
     assert child.returncode == code and "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_study_is_written_and_scored(call: Any, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        "TumorSynthLib.evaluate.reader_study.write_study", lambda *values: seen.append(values) or Path("s.key.json")
+    )
+    outcome = call("reader-study --data d --out s.html --bundle tiny --modality MR --cases 4 --seed 2")
+    assert outcome.exit_code == 0 and "s.key.json" in outcome.stdout
+    assert seen[0][:3] == (Path("d"), "test", Path("s.html")) and seen[0][3].id == "tiny"
+    assert (seen[0][4].modality, seen[0][4].cases, seen[0][4].seed) == ("MR", 4, 2)
+    assert call("reader-study --data d").exit_code == 2
+    cases = {f"case {n}": {"source": "s", "patient": f"p{n}", "truth": ("real", "synthetic")[n % 2]} for n in range(4)}
+    (tmp_path / "k.json").write_text(json.dumps({"study": "x", "cases": cases}))
+    answers = [{"case": name, "answer": "real", "confidence": 2, "seconds": 3.0} for name in cases]
+    (tmp_path / "a.json").write_text(json.dumps({"study": "x", "reader": "R", "answers": answers}))
+    outcome = call("reader-study", "score", str(tmp_path / "a.json"), "--key", str(tmp_path / "k.json"))
+    assert outcome.exit_code == 0 and outcome.stdout.startswith("R: 2 of 4 right (p = 1.000)")
+    (found,) = json.loads(
+        call("reader-study", "score", str(tmp_path / "a.json"), "--key", str(tmp_path / "k.json"), "--json").stdout
+    )
+    assert found["sensitivity"]["value"] == 0.0 and found["specificity"]["value"] == 1.0
+    outcome = call("reader-study", "score", str(tmp_path / "a.json"), "--key", str(tmp_path / "none.json"))
+    assert outcome.exit_code == 1 and one_line(outcome.stderr)

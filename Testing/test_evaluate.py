@@ -13,7 +13,7 @@ from TumorSynthLib import edit
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.errors import DataError
-from TumorSynthLib.evaluate import TABLES, agreement, quality, removal, run, texture, texture_arms
+from TumorSynthLib.evaluate import TABLES, Options, agreement, quality, removal, run, texture, texture_arms
 from TumorSynthLib.evaluate.agreement import Comparison
 from TumorSynthLib.evaluate.cases import Case, blanked
 from TumorSynthLib.evaluate.feature_sets import COLUMNS, FEATURE_SETS, HISTOGRAM_FEATURES, SIZE_FEATURES
@@ -292,7 +292,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_unknown_table_or_split_is_answered_with_those_there_are(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="texture, removal, codec, shape") as error:
+    with pytest.raises(DataError, match="synthesis, texture, sensitivity, removal, codec, shape, downstream, time") as error:
         run(folder, "test", "tumors", tmp_path, tiny_bundle)
     assert error.value.code == "evaluate.table"
     with pytest.raises(DataError, match="test, train") as error:
@@ -320,7 +320,7 @@ def test_the_removal_table_of_a_small_folder(
 ) -> None:
     monkeypatch.setattr(removal, "REGIONS", 2)
     shares: list[float] = []
-    report = run(folder, "test", "removal", tmp_path, tiny_bundle, 1, lambda stage, share: shares.append(share), True)
+    report = run(folder, "test", "removal", tmp_path, tiny_bundle, 1, lambda stage, share: shares.append(share), Options(True))
     checked(report, tmp_path, "removal", tiny_bundle)
     assert shares[-1] == 1.0 and 1 <= len(report["cases"]) <= 2
     for case in report["cases"]:

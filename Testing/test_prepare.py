@@ -1,7 +1,5 @@
 """From a data folder to a training file: what is in it, whose it is, and where it lies."""
 
-import multiprocessing
-import multiprocessing.dummy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -205,14 +203,13 @@ def test_the_shapes_of_the_split_are_written_beside_the_training_file(written: P
     assert len(fields) == 3
 
 
-def test_images_alone_need_no_shapes(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method: multiprocessing.dummy)
+def test_images_alone_need_no_shapes(folder: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("shapes"))
     with pytest.raises(DataError) as caught:
-        prepare(bare, "train", tmp_path / "x.npz", PLAN, processes=1)
+        prepare(bare, "train", tmp_path / "x.npz", PLAN, processes=0)
     assert caught.value.code == "data.shapes" and not (tmp_path / "x.npz").exists()
-    only = prepare(bare, "test", tmp_path / "images.npz", regions=False, processes=1)
+    only = prepare(bare, "test", tmp_path / "images.npz", regions=False, processes=0)
     assert [image.patient for image in only.images] == ["TEST_001"] and only.regions == ()
     assert load_training_data(tmp_path / "images.npz").masks.shape[0] == 0
 

@@ -6,16 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_training import ellipsoid_field, write_shapes
 from torch import Tensor
 
-from TumorSynthLib.configs import ShapeConfig
-from TumorSynthLib.errors import BundleError, DataError
+from TumorSynthLib.configs import ShapeConfig, TrainConfig
+from TumorSynthLib.errors import DataError
 from TumorSynthLib.nets.shape_gan import Discriminator, Generator, fixed_length
 from TumorSynthLib.shape import ShapeGenerator
-from TumorSynthLib.shape_field import ball_field, grid_points
-from TumorSynthLib.train.prepare_shapes import FEATURES, prepare_shapes
+from TumorSynthLib.shape_field import ball_field
+from TumorSynthLib.train.prepare_shapes import prepare_shapes
+from TumorSynthLib.train.presets import ShapeStage
 from TumorSynthLib.train.shape import export_shape, train_shape
-from TumorSynthLib.train.shape_data import Directions, ShapeData, moments, smooth_sphericity, tilted
+from TumorSynthLib.train.shape_data import ShapeData
+from TumorSynthLib.train.shape_directions import fitted_directions, learned_directions
+from TumorSynthLib.train.shape_geometry import moments, smooth_sphericity, tilted
+from TumorSynthLib.train.shape_trainer import ShapeTrainer
+from TumorSynthLib.train.team import Team
 
 CONFIG = ShapeConfig(grid=24, noise=8, channels=(16, 16, 8), token_width=8, heads=2)
 
@@ -90,13 +96,6 @@ def test_modes_given_at_the_start_are_what_the_noise_moves(network: Generator) -
     assert moved == pytest.approx(vector[0, 0].item(), rel=0.3)
 
 
-def ellipsoid_field(semi_axes: list[float], grid: int = 32, half_width: float = 1.75) -> Tensor:
-    line = torch.from_numpy(grid_points(grid, half_width))
-    x, y, z = torch.meshgrid(line, line, line, indexing="ij")
-    radius = torch.sqrt((x / semi_axes[0]) ** 2 + (y / semi_axes[1]) ** 2 + (z / semi_axes[2]) ** 2)
-    return ((1.0 - radius) * min(semi_axes)).float()[None, None]
-
-
 def test_smooth_sphericity_of_a_ball_is_one_and_does_not_depend_on_size() -> None:
     for size in (1.0, 30.0):
         value = smooth_sphericity(ellipsoid_field([1.0, 1.0, 1.0]), torch.full((1, 3), size), ShapeConfig())
@@ -133,7 +132,7 @@ def test_moments_of_an_ellipsoid_are_its_axes_squared() -> None:
 
 def test_tilting_keeps_fill_and_moves_the_field() -> None:
     field = ellipsoid_field([1.2, 1.0, 0.8])
-    turned = tilted(field, np.random.default_rng(0), 1.75)
+    turned = tilted(field, [np.random.default_rng(0)])
     assert moments(turned, ShapeConfig())[0].item() == pytest.approx(moments(field, ShapeConfig())[0].item(), rel=0.02)
     assert (turned - field).abs().max() > 0.01
 
@@ -141,36 +140,12 @@ def test_tilting_keeps_fill_and_moves_the_field() -> None:
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training file made of random ellipsoids."""
-    rng = np.random.default_rng(0)
-    path = tmp_path_factory.mktemp("shapes") / "train.npz"
-    axes = np.sort(rng.uniform(0.85, 1.2, (48, 3)))[:, ::-1]
-    fields = torch.cat([ellipsoid_field(a.tolist(), CONFIG.grid) for a in axes])
-    features = np.column_stack(
-        [
-            rng.uniform(1e3, 1e4, 48),
-            rng.uniform(0.6, 0.9, 48),
-            axes[:, 1:] / axes[:, :1],
-            rng.uniform(0.85, 1.0, 48),
-            rng.uniform(1e3, 1e4, 48),
-        ]
-    )
-    np.savez_compressed(
-        path,
-        fields=(127.0 * fields[:, 0].clamp(-1, 1)).round().numpy().astype(np.int8),
-        semi_axes=(10.0 * axes).astype(np.float32),
-        features=features.astype(np.float32),
-        organ=np.arange(48) % 5,
-        patients=np.array([f"patient-{i}" for i in range(48)]),
-        organs=np.array(CONFIG.organs),
-        feature_names=np.array(FEATURES),
-        half_width=CONFIG.half_width,
-    )
-    return path
+    return write_shapes(tmp_path_factory.mktemp("shapes") / "train.npz", CONFIG)
 
 
 def test_a_batch_is_standardized_and_reproducible(prepared: Path) -> None:
     shapes = ShapeData(prepared, CONFIG)
-    first, again = (shapes.batch(shapes.train_rows, np.random.default_rng(4)) for _ in range(2))
+    first, again = (shapes.batch(shapes.train_rows, [np.random.default_rng(n) for n in shapes.train_rows]) for _ in range(2))
     assert torch.equal(first.field, again.field)
     assert torch.equal(first.present, again.present)
     assert first.values[:, 1:4].mean(dim=0).abs().max() < 0.01
@@ -181,10 +156,38 @@ def test_a_batch_is_standardized_and_reproducible(prepared: Path) -> None:
 
 def test_directions_tell_real_shapes_apart(prepared: Path) -> None:
     shapes = ShapeData(prepared, CONFIG)
-    vectors = Directions(shapes, CONFIG.noise, 0).of(shapes.field(shapes.train_rows[:10]))
+    vectors = fitted_directions(shapes, Generator(CONFIG), 0).of(shapes.field(shapes.train_rows[:10]))
     assert vectors.norm(dim=1).tolist() == pytest.approx([8**0.5] * 10, rel=1e-4)
     assert torch.allclose(vectors, fixed_length(vectors), atol=1e-5)
     assert (vectors @ vectors.T / 8).triu(1).max() < 0.999
+
+
+def test_a_trained_generator_says_which_noise_a_shape_came_from(network: Generator) -> None:
+    vector, voxel_noise = network.noise(6, torch.Generator().manual_seed(2))
+    nothing = torch.zeros(6, 5)
+    with torch.no_grad():
+        network.modes.weight.mul_(10.0)
+        network.strengths.weight.zero_()
+        network.strengths.bias.zero_()
+        network.out.weight.zero_()
+        network.out.bias.zero_()
+        fields = network(vector, voxel_noise, nothing, nothing, torch.zeros(6, dtype=torch.long))
+    found = learned_directions(network).of(fields)
+    assert torch.nn.functional.cosine_similarity(found, vector).min() > 0.95
+
+
+def test_the_critic_judges_a_group_the_same_whatever_else_is_in_the_batch() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        critic, fields = Discriminator(CONFIG), torch.randn(8, 1, 24, 24, 24)
+    with torch.no_grad():
+        assert torch.allclose(critic(fields)[4:], critic(fields[4:]), atol=1e-6)
+        assert not torch.allclose(critic(fields[:4])[:2], critic(fields[:2]), atol=1e-6), "members are compared"
+
+
+def stage(steps: int, batch: int) -> ShapeStage:
+    train = TrainConfig(float("inf"), batch, 3e-3, warmup=10, ema=0.9, validate_every=100, steps=steps, log_every=10)
+    return ShapeStage(train, CONFIG)
 
 
 def log_of(folder: Path) -> list[dict]:
@@ -192,22 +195,20 @@ def log_of(folder: Path) -> list[dict]:
 
 
 def test_training_lowers_the_losses_and_a_resumed_run_continues(prepared: Path, tmp_path: Path) -> None:
-    numbers = train_shape(prepared, tmp_path, minutes=5.0, batch=6, config=CONFIG, max_steps=62)
-    assert set(numbers) == {"validation_sphericity_error", "validation_fill_error", "validation_moments", "validation_dice"}
-    steps = [line for line in log_of(tmp_path) if "reconstruct" in line]
-    assert np.mean([line["moments"] for line in steps[-3:]]) < np.mean([line["moments"] for line in steps[:2]])
-    assert "critic_loss" in steps[-1] and np.isfinite(steps[-1]["critic_loss"])
-    train_shape(prepared, tmp_path, minutes=5.0, batch=6, config=CONFIG, max_steps=64)
-    assert not any(line["step"] < 62 for line in log_of(tmp_path)[len(steps) + 1 :])
-    assert log_of(tmp_path)[-1]["step"] == 64
+    untrained = ShapeTrainer(ShapeData(prepared, CONFIG), stage(64, 6).train, Team()).validate()
+    train_shape(prepared, tmp_path, stage(64, 6), Team())
+    trained = log_of(tmp_path)[-1]
+    assert trained["step"] == 64 and untrained.keys() <= trained.keys() and len(untrained) == 4
+    assert trained["validation_moments"] < 0.85 * untrained["validation_moments"]
+    critic = [line["step"] for line in log_of(tmp_path) if "critic_loss" in line]
+    train_shape(prepared, tmp_path, stage(70, 6), Team())
+    assert critic == [] and [line["step"] for line in log_of(tmp_path) if "critic_loss" in line] == [70]
 
 
 def test_an_exported_generator_makes_shapes(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no trained"):
         export_shape(tmp_path)
-    with pytest.raises(BundleError):
-        ShapeGenerator.from_checkpoint(tmp_path)
-    train_shape(prepared, tmp_path, minutes=5.0, batch=4, config=CONFIG, max_steps=2)
+    train_shape(prepared, tmp_path, stage(2, 4), Team())
     config, state, statistics = export_shape(tmp_path)
     assert config == CONFIG
     assert all(value.dtype == torch.float16 for value in state.values())

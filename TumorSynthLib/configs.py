@@ -254,9 +254,9 @@ class TrainConfig:
     """What every trainer takes."""
 
     minutes: float
-    """Wall time after which training stops with a checkpoint."""
+    """Wall time after which training stops with a checkpoint; infinite where steps alone count."""
     batch: int
-    """Samples per step."""
+    """Samples per process and part of a step."""
     learning_rate: float
     """Peak learning rate of AdamW."""
     warmup: int = 200
@@ -266,6 +266,34 @@ class TrainConfig:
     seed: int = 0
     """Seed of initialization, order and noise."""
     validate_every: int = 250
-    """Steps between validations on held-out patients."""
+    """Steps between validations on held-out patients, each with a checkpoint."""
     extra: dict[str, float] = field(default_factory=dict)
     """Weights of the trainer's own loss terms."""
+    steps: int = 0
+    """Step at which training ends, and which the learning rate falls towards; 0: both follow the time."""
+    accumulate: int = 1
+    """Parts of a step whose gradients are added up before the weights move."""
+    precision: str = "bf16"
+    """``bf16`` (autocast) or ``fp32``."""
+    patience: int = 0
+    """Steps without a better validation after which training ends; 0: never."""
+    log_every: int = 25
+    """Steps between lines of the log."""
+
+
+@dataclass(frozen=True)
+class DrawConfig:
+    """How regions are drawn for the bridge, beyond those of the training file as they are."""
+
+    variants: int = 4
+    """Most crops and flips of each prepared region that are in use at a time; 0: one fixed crop without further flips."""
+    renew: float = 0.5
+    """Prepared regions that get another crop and other flips, per step; the first ones of a region go when it has too many."""
+    fresh: float = 0.5
+    """Healthy regions that are newly drawn from the scans, per step; 0: none."""
+    window: int = 256
+    """Newly drawn healthy regions that are in use at a time."""
+    share: float = 0.75
+    """Share of the healthy samples that are newly drawn ones."""
+    memory_gb: float = 2.0
+    """Encodings kept in memory, per process; which are kept changes the time, never the result."""

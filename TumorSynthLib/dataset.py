@@ -3,7 +3,7 @@
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from TumorSynthLib.configs import DOMAINS, Domain, WorkConfig
+from TumorSynthLib.counterfactual import Change
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.intensity import Intensity
 from TumorSynthLib.resample import resample
 from TumorSynthLib.volume import Geometry, work_grid
 
-TUMOR, PART, HEALTHY, CORE, REST = 0, 1, 2, 3, 4
-"""Kinds of region: a whole tumor, a part of one, tissue without tumor, a tumor's core, and the rest of that tumor."""
+TUMOR, PART, HEALTHY, CORE, REST, CHANGED = 0, 1, 2, 3, 4, 5
+"""Kinds of region: a whole tumor, a part of one, tissue without tumor, a tumor's core, the rest of that tumor, and any of these
+with its look changed (see ``counterfactual``)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +38,20 @@ class TrainImage:
     """Domain units per count."""
     geometry: Geometry
     """Where the voxels are."""
+    tumors: np.ndarray | None = None
+    """Bit-packed voxels of every tumor that is known of, uint8; None in training files that do not say."""
+    licence: str = ""
+    """Licence of the image, where the data set's index has one."""
 
     @property
     def intensity(self) -> Intensity:
         """Maps of the stored counts: they are domain values already, up to a factor."""
         return Intensity(0.0, 1.0 / self.step, self.domain.center, self.domain.scale)
+
+    @property
+    def lowest(self) -> float:
+        """Smallest domain value."""
+        return float(self.counts.min()) * self.step
 
     def patch(self, grid: Geometry) -> np.ndarray:
         """Network input on a working grid, float32."""
@@ -64,6 +75,8 @@ class Region:
     """Axes of the working grid that are reversed (augmentation)."""
     volume_mm3: float
     """Volume of the region on the image's own grid."""
+    change: Change | None = None
+    """How its look differs from that in the image."""
 
 
 def choose_spacing(extent_mm: float, native: Iterable[float], work: WorkConfig) -> float:
@@ -108,7 +121,11 @@ class TrainingData:
         region = self.regions[index]
         image = self.images[region.image]
         grid = work_grid(image.geometry, np.array(region.center), region.spacing, self.work.size)
-        return flip(image.patch(grid), region.flips)
+        if region.change is None:
+            return flip(image.patch(grid), region.flips)
+        u = resample(image.counts, image.geometry, grid) * np.float32(image.step)
+        changed = region.change.apply(u, flip(self.mask(index), region.flips), grid, image.lowest)
+        return flip(image.intensity.to_input(changed), region.flips)
 
 
 def shapes_file(path: Path) -> Path:
@@ -116,15 +133,30 @@ def shapes_file(path: Path) -> Path:
     return path.with_suffix(".shapes.npz")
 
 
+def image_entry(image: TrainImage) -> dict[str, Any]:
+    """What a training file says about an image beside its voxels, JSON-ready."""
+    return {
+        "id": image.id,
+        "patient": image.patient,
+        "domain": image.domain.id,
+        "step": image.step,
+        "affine": image.geometry.affine.tolist(),
+        "licence": image.licence,
+    }
+
+
+def _change(entry: Mapping[str, Any]) -> Change | None:
+    """The change of a region's look, which older files do not have."""
+    return Change(**entry["change"]) if entry.get("change") else None
+
+
 def save_training_data(path: Path, data: TrainingData) -> None:
     """Write the training file (numpy's npz, compressed), whole or not at all."""
     arrays: dict[str, np.ndarray] = {f"image_{n:04d}": image.counts for n, image in enumerate(data.images)}
+    arrays |= {f"tumors_{n:04d}": image.tumors for n, image in enumerate(data.images) if image.tumors is not None}
     meta = {
         "schema": 1,
-        "images": [
-            {"id": i.id, "patient": i.patient, "domain": i.domain.id, "step": i.step, "affine": i.geometry.affine.tolist()}
-            for i in data.images
-        ],
+        "images": [image_entry(image) for image in data.images],
         "regions": [asdict(region) for region in data.regions],
         "names": list(data.names),
         "work": asdict(data.work),
@@ -164,11 +196,13 @@ def load_training_data(path: Path) -> TrainingData:
             arrays[f"image_{n:04d}"],
             m["step"],
             Geometry(arrays[f"image_{n:04d}"].shape, np.array(m["affine"])),
+            arrays.get(f"tumors_{n:04d}"),
+            m.get("licence", ""),
         )
         for n, m in enumerate(meta["images"])
     )
     regions = tuple(
-        Region(r["image"], r["kind"], tuple(r["center"]), r["spacing"], tuple(r["flips"]), r["volume_mm3"])
+        Region(r["image"], r["kind"], tuple(r["center"]), r["spacing"], tuple(r["flips"]), r["volume_mm3"], _change(r))
         for r in meta["regions"]
     )
     return TrainingData(images, regions, arrays["masks"], arrays["features"], tuple(meta["names"]), WorkConfig(**meta["work"]))

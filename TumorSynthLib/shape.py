@@ -1,18 +1,15 @@
 """Shapes on request: a mask with the volume, axes and sphericity asked for, its irregularity learned from real tumors."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from TumorSynthLib.configs import ShapeConfig, from_dict
-from TumorSynthLib.errors import BundleError, GeometryError, RequestError
+from TumorSynthLib.configs import ShapeConfig
+from TumorSynthLib.errors import GeometryError, RequestError
 from TumorSynthLib.nets.shape_gan import Generator
 from TumorSynthLib.shape_measure import fast_shape
 from TumorSynthLib.shape_solver import Goal, Irregularity, Region, Solution, irregularity_of, region_around, solve
@@ -45,20 +42,6 @@ class ShapeGenerator:
         self.network = Generator(config)
         self.network.load_state_dict({name: value.float() for name, value in state.items()})
         self.network.eval().requires_grad_(False).to(device)
-
-    @classmethod
-    def from_checkpoint(cls, folder: Path, device: str = "cpu") -> "ShapeGenerator":
-        """The generator of a training folder (``shape.safetensors`` and ``shape.json``).
-
-        Raises
-        ------
-        BundleError : when a file is missing.
-        """
-        weights, about = folder / "shape.safetensors", folder / "shape.json"
-        if not weights.exists() or not about.exists():
-            raise BundleError("shape.missing", f"{folder} holds no shape generator.", "Train one, or choose another folder.")
-        values = json.loads(about.read_text(encoding="utf-8"))
-        return cls(from_dict(ShapeConfig, values["config"]), load_file(weights), values["statistics"], device)
 
     def tokens(self, features: Mapping[str, float], organ: str, voxel_volume: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
         """Standardized values (1, T), presence (1, T) and organ index (1,) of features by their PyRadiomics names.

@@ -16,6 +16,9 @@ from typer.core import TyperGroup
 from TumorSynthLib.cli import plan, ranges, tools
 from TumorSynthLib.cli.dicom import dicom
 from TumorSynthLib.cli.edit import edit_command
+from TumorSynthLib.cli.evaluate import evaluate
+from TumorSynthLib.cli.prepare import prepare
+from TumorSynthLib.cli.reader_study import reader_study
 from TumorSynthLib.cli.run import run
 from TumorSynthLib.errors import TumorSynthError
 from TumorSynthLib.result import versions
@@ -82,9 +85,10 @@ def _program(
 
 for _op, _help in OPERATIONS.items():
     app.command(_op, help=_help)(edit_command(_op))
-_COMMANDS = (run, tools.batch, plan.plan, ranges.ranges, tools.features, tools.bundles, dicom, tools.prepare, tools.evaluate)
+_COMMANDS = (run, tools.batch, plan.plan, ranges.ranges, tools.features, tools.bundles, dicom, prepare, evaluate)
 for _command in _COMMANDS:
     app.command(_command.__name__)(_command)
+app.add_typer(reader_study, name="reader-study")
 
 
 def main() -> None:

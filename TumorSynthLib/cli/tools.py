@@ -1,4 +1,4 @@
-"""The commands beside the edits: many requests, features, bundles, data and evaluation."""
+"""The commands beside the edits: many requests, features, bundles and data."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _BundleName = Annotated[str, typer.Option("--bundle", help="Model bundle.")]
-_Data = Annotated[Path, typer.Option("--data", help="Folder with index.csv and the images.")]
-_Split = Annotated[str, typer.Option("--split", help="Split as the index names it.")]
 
 
 def batch(
@@ -107,37 +105,3 @@ def _show_bundle(entry: dict[str, Any]) -> None:
     typer.echo(f"  {entry['intended_use']}")
     for domain in entry["domains"]:
         typer.echo(f"  {domain['id']:<20} {domain['organ']}, {domain['modality']}, values in {domain['unit']}")
-
-
-def prepare(
-    data: _Data,
-    split: _Split,
-    out: Annotated[Path, typer.Option("--out", help="File to write.")],
-) -> None:
-    """Prepare the images of a split for training."""
-    from TumorSynthLib.train.prepare import prepare as prepare_images
-
-    prepare_images(data, split, out)
-    typer.echo(f"prepared {out}")
-
-
-def evaluate(
-    data: _Data,
-    split: _Split,
-    table: Annotated[str, typer.Option("--table", help="texture, removal, codec or shape.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the report.")],
-    bundle: _BundleName = "base",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many cases per modality.")] = None,
-    keep_files: Annotated[bool, typer.Option("--keep-files", help="Keep mask and result of every removal.")] = False,
-    as_json: _Json = False,
-) -> None:
-    """Measure a bundle on a split: features against their nulls, and removal."""
-    loaded = load_bundle(bundle)
-    from TumorSynthLib.evaluate import run
-
-    with progress_bar(as_json) as progress:
-        report = run(data, split, table, out, loaded, limit, progress, keep_files)
-    if as_json:
-        show_json(report)
-    else:
-        typer.echo(f"report   {out}")

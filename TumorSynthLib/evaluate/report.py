@@ -2,14 +2,12 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from TumorSynthLib.errors import DataError
-
-Draw = Callable[[Any, Sequence[Mapping[str, Any]], Mapping[str, Any]], None]
-"""Draws cases and summary into a matplotlib figure."""
+from TumorSynthLib.evaluate.order import Findings
 
 
 def require_matplotlib() -> None:
@@ -25,38 +23,32 @@ def require_matplotlib() -> None:
         raise DataError("evaluate.matplotlib", "Figures need matplotlib.", "pip install 'tumorsynth[train]'") from error
 
 
-def write_report(out: Path, report: Mapping[str, Any], text: str, draw: Draw) -> None:
+def write_report(out: Path, report: Mapping[str, Any], found: Findings) -> None:
     """Write ``<table>.json``, ``<table>.md`` and ``<table>.png``.
 
     Parameters
     ----------
     out : folder, made where needed.
-    report : table, split, bundle, protocol, cases and summary.
-    text : Markdown of the summary.
-    draw : draws the figure.
+    report : table, split, bundle, protocol, cases and summary, JSON-ready.
+    found : tells and draws them.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     name = report["table"]
-    write_json(out, report)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     identity = report["bundle"]
     head = [
         f"# {name}, split {report['split']}",
         f"Bundle {identity['id']} {identity['version']} ({identity['sha256'][:12]}), {len(report['cases'])} cases.",
         report["protocol"],
     ]
-    (out / f"{name}.md").write_text("\n\n".join([*head, text]) + "\n", encoding="utf-8")
-    figure = Figure(figsize=(14, 5), layout="constrained")
+    (out / f"{name}.md").write_text("\n\n".join([*head, found.text(report["summary"])]) + "\n", encoding="utf-8")
+    figure = Figure(figsize=found.size, layout="constrained")
     FigureCanvasAgg(figure)
-    draw(figure, report["cases"], report["summary"])
+    found.draw(figure, report["cases"], report["summary"])
     figure.savefig(out / f"{name}.png", dpi=110)
-
-
-def write_json(out: Path, report: Mapping[str, Any]) -> None:
-    """Write ``<table>.json`` into a folder, made where needed."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{report['table']}.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def plain(value: Any) -> Any:

@@ -1,10 +1,15 @@
 """Markdown and figure of the shape evaluation."""
 
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
+
+from TumorSynthLib.evaluate.report import markdown_table
+
+Pair = tuple[str, np.ndarray, np.ndarray]
+"""Title, real mask and made mask."""
 
 _NAMES = {
     "drawn_orientation": "TumorSynth, orientation drawn",
@@ -14,61 +19,53 @@ _NAMES = {
 }
 
 
-def write_markdown(result: dict[str, Any], path: Path) -> None:
-    """The tables, each number with its data, interval and null."""
-    data = result["data"]
-    ((_, summary),) = result["summary"].items()
-    lines = [
-        "# Shape stage",
-        "",
-        f"{data['shapes']} tumors of {data['patients']} patients, {data['source']}, split {data['split']}, 1 mm grid,",
-        "one tumor per request (N = 1). PyRadiomics features of the result against those of the real tumor whose volume,",
-        "sphericity, elongation, flatness and axis lengths were asked for. C: per feature across cases, mean over 14 features;",
-        "B: within case, z-scored. In brackets 95 % intervals over resampled patients.",
-        "",
-        "| | C PCC | C SCC | B PCC | B SCC | sphericity PCC |",
-        "|---|---|---|---|---|---|",
-        *(f"| {title} | {_agreement(summary[name])} |" for name, title in _NAMES.items()),
-        "",
-        "| | volume error, median | largest | sphericity error, mean | largest |",
-        "|---|---|---|---|---|",
-        *(f"| {title} | {_errors(summary[name])} |" for name, title in _NAMES.items() if name != "random_patient"),
-        "",
-        "| feature, orientation drawn | PCC | SCC |",
-        "|---|---|---|",
-    ]
-    for name, row in result["per_feature"].items():
-        lines.append(f"| {name}{' (asked)' if name in result['asked'] else ''} | {_value(row, 'pcc')} | {_value(row, 'scc')} |")
-    path.write_text("\n".join([*lines, "", *_closing(result), ""]), encoding="utf-8")
+def shape_text(found: Mapping[str, Any]) -> str:
+    """The tables, each number with its interval and null."""
+    agreed, errors = found["arms"], ["arm", "volume error, median", "largest", "sphericity error, mean", "largest"]
+    features = [[_asked(name, found), _value(row, "pcc"), _value(row, "scc")] for name, row in found["per_feature"].items()]
+    return "\n\n".join(
+        [
+            markdown_table(
+                ["arm", "C PCC", "C SCC", "B PCC", "B SCC", "sphericity PCC"],
+                [[title, *_agreement(agreed[name])] for name, title in _NAMES.items()],
+            ),
+            markdown_table(
+                errors, [[title, *_errors(agreed[name])] for name, title in _NAMES.items() if name != "random_patient"]
+            ),
+            markdown_table(["feature, orientation drawn", "PCC", "SCC"], features),
+            *_closing(found),
+        ]
+    )
 
 
-def _closing(result: dict[str, Any]) -> list[str]:
-    diversity, realism = result["diversity"], result["realism"]["energy_distance_to_real"]
+def _asked(name: str, found: Mapping[str, Any]) -> str:
+    return f"{name} (asked)" if name in found["asked"] else name
+
+
+def _closing(found: Mapping[str, Any]) -> list[str]:
+    diversity, realism = found["diversity"], found["realism"]["energy_distance_to_real"]
     distances = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in realism.items())
     return [
-        f"Diversity at equal volume, sphericity, elongation and flatness ({diversity['cases']} cases, {diversity['seeds']}",
-        f"seeds each, centroids aligned): mean pairwise Dice {diversity['dice_same_orientation']:.3f} with the same",
+        f"Diversity at equal volume, sphericity, elongation and flatness ({diversity['cases']} cases, {diversity['seeds']} "
+        f"seeds each, centroids aligned): mean pairwise Dice {diversity['dice_same_orientation']:.3f} with the same "
         f"orientation, {diversity['dice_random_orientation']:.3f} with drawn orientations.",
-        "",
-        f"Realism, energy distance of surface descriptors to those of the real tumors (0 = same distribution): {distances}.",
+        f"Realism, energy distance of surface descriptors to those of the real tumors (0 = same distribution): {distances}. "
         "'other real' are training tumors, 'noise' is the same closed loop on band-limited noise without a generator.",
     ]
 
 
-def _agreement(row: dict[str, Any]) -> str:
+def _agreement(row: Mapping[str, Any]) -> list[str]:
     b, c = row["definition_b"], row["definition_c"]
-    return " | ".join(
-        [_value(c, "pcc"), _value(c, "scc"), _value(b, "pcc"), _value(b, "scc"), _value(row["sphericity"], "pcc")]
-    )
+    return [_value(c, "pcc"), _value(c, "scc"), _value(b, "pcc"), _value(b, "scc"), _value(row["sphericity"], "pcc")]
 
 
-def _errors(row: dict[str, Any]) -> str:
+def _errors(row: Mapping[str, Any]) -> list[str]:
     volume, sphericity = row["volume_error"], row["sphericity_error"]
     mean = f"{sphericity['mean']:.4f} {_ends(sphericity['ci'])}"
-    return f"{volume['median']:.2%} | {volume['largest']:.2%} | {mean} | {sphericity['largest']:.3f}"
+    return [f"{volume['median']:.2%}", f"{volume['largest']:.2%}", mean, f"{sphericity['largest']:.3f}"]
 
 
-def _value(row: dict[str, Any], name: str) -> str:
+def _value(row: Mapping[str, Any], name: str) -> str:
     return "none" if row[name] is None else f"{row[name]:.3f} {_ends(row['ci'][name])}"
 
 
@@ -76,12 +73,9 @@ def _ends(interval: list[float] | None) -> str:
     return "" if interval is None else f"({interval[0]:.3f} to {interval[1]:.3f})"
 
 
-def write_figure(gallery: list[tuple[str, np.ndarray, np.ndarray]], path: Path) -> None:
+def shape_figure(figure: Any, gallery: Sequence[Pair]) -> None:
     """Shaded surfaces and central slices: real above, made below."""
-    from matplotlib.figure import Figure
-
     columns = max(1, len(gallery))
-    figure = Figure(figsize=(1.6 * columns, 6.4))
     axes = figure.subplots(4, columns, squeeze=False)
     for column, (title, real, made) in enumerate(gallery):
         for row, mask in ((0, real), (2, made)):
@@ -92,8 +86,6 @@ def write_figure(gallery: list[tuple[str, np.ndarray, np.ndarray]], path: Path) 
         axes[row, 0].text(-0.1, 0.5, name, rotation=90, va="center", ha="right", transform=axes[row, 0].transAxes, fontsize=8)
     for axis in axes.ravel():
         axis.set_axis_off()
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
 
 
 def shaded(mask: np.ndarray) -> np.ndarray:

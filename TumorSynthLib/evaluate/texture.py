@@ -12,7 +12,7 @@ from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.device import choose_device
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.evaluate.agreement import RESAMPLES, Comparison, estimate, standardized
-from TumorSynthLib.evaluate.cases import MODALITIES, Progress, followed, limited, workers
+from TumorSynthLib.evaluate.cases import MODALITIES, Progress, Row, followed, limited, workers
 from TumorSynthLib.evaluate.feature_sets import COLUMNS, SIZE_FEATURES
 from TumorSynthLib.evaluate.texture_arms import CANDIDATES, Features, Tumor, draw, finish_arms, read_tumor, table
 from TumorSynthLib.index import read_index
@@ -78,12 +78,8 @@ def evaluate_texture(
     ------
     DataError : when the split has no soft-tissue tumors.
     """
-    rows = [row for row in read_index(data, split) if row["role"] == "tumor" and row["organ"].startswith("soft tissue")]
-    rows = limited(rows, limit)
-    if not rows:
-        raise DataError("evaluate.cases", f"The split {split!r} has no soft-tissue tumors.", "Choose another split or table.")
-    count = processes or (min(4, os.cpu_count() or 1) if len(rows) > 4 else 1)
-    with workers(count) as parallel:
+    rows = tumor_rows(data, split, limit)
+    with workers(processes or process_count(len(rows))) as parallel:
         tumors = followed(parallel(partial(read_tumor, data=data, bundle=bundle), rows), len(rows), "measuring", progress)
         model = TextureModel(bundle, choose_device("auto"))
         pairs = ((tumor, partner(tumors, tumor)) for tumor in tumors)
@@ -92,6 +88,25 @@ def evaluate_texture(
     partners = [partner(tumors, tumor) for tumor in tumors]
     cases = [_entry(tumor, other, found) for tumor, other, found in zip(tumors, partners, arms, strict=True)]
     return {"protocol": PROTOCOL, "cases": cases, "summary": summarize(cases)}
+
+
+def tumor_rows(data: Path, split: str, limit: int | None) -> list[Row]:
+    """Index rows of soft-tissue tumors.
+
+    Raises
+    ------
+    DataError : when the split has none.
+    """
+    rows = [row for row in read_index(data, split) if row["role"] == "tumor" and row["organ"].startswith("soft tissue")]
+    rows = limited(rows, limit)
+    if not rows:
+        raise DataError("evaluate.cases", f"The split {split!r} has no soft-tissue tumors.", "Choose another split or table.")
+    return rows
+
+
+def process_count(rows: int) -> int:
+    """Worker processes that so many cases are worth."""
+    return min(4, os.cpu_count() or 1) if rows > 4 else 1
 
 
 def partner(tumors: Sequence[Tumor], tumor: Tumor) -> Tumor | None:

@@ -7,7 +7,7 @@ same.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,10 +81,10 @@ def read_tumor(row: Row, data: Path, bundle: Bundle) -> Tumor:
     return Tumor(case, mask, blanked(case, mask), measured(region, region.u, case))
 
 
-def measured(region: EditRegion, u: np.ndarray, case: Case) -> Features:
-    """All features of domain values inside the mask; none where they cannot be measured."""
+def measured(region: EditRegion, u: np.ndarray, case: Case, names: Sequence[str] | None = None) -> Features:
+    """Features of domain values inside the mask, all unless named; none where they cannot be measured."""
     try:
-        return measure_texture(u, region.mask, region.geometry, case.domain.radiomics)
+        return measure_texture(u, region.mask, region.geometry, case.domain.radiomics, names)
     except FeatureError:
         return {}
 
@@ -123,23 +123,30 @@ def draw(tumor: Tumor, other: Tumor | None, model: TextureModel, steps: int, gui
     )
 
 
-class _Finisher:
-    """Brings predictions to the scan's grid, gives them noise and calibration as an edit does, and measures them."""
+class Finisher:
+    """Brings predictions to the scan's grid, gives them noise and calibration as an edit does, and measures them.
 
-    def __init__(self, drawn: Drawn) -> None:
-        self.drawn, self.case = drawn, drawn.tumor.case
-        self.scene: Scene = self.case.scene(drawn.tumor.blank)
-        self.region = edit_region(self.scene, TextureEdit(drawn.tumor.mask, {}))
+    Parameters
+    ----------
+    tumor : that is remade.
+    grid : the working grid of the predictions.
+    scales : by which noise levels and candidates are compared.
+    """
+
+    def __init__(self, tumor: Tumor, grid: Geometry, scales: Mapping[str, FeatureScale]) -> None:
+        self.tumor, self.case, self.grid, self.scales = tumor, tumor.case, grid, scales
+        self.scene: Scene = self.case.scene(tumor.blank)
+        self.region = edit_region(self.scene, TextureEdit(tumor.mask, {}))
 
     def native(self, v: np.ndarray) -> np.ndarray:
         """Domain values on the scan's grid."""
-        return resample(self.case.intensity.from_input(v), self.drawn.grid, self.region.geometry, smooth=False)
+        return resample(self.case.intensity.from_input(v), self.grid, self.region.geometry, smooth=False)
 
-    def candidate(self, u: np.ndarray, features: Features, match: bool, seed: int) -> Candidate | None:
+    def candidate(self, u: np.ndarray, features: Features, match: bool, seed: int, noise: bool = True) -> Candidate | None:
         """The finished edit; None where its features cannot be measured."""
-        edit = TextureEdit(self.drawn.tumor.mask, features, True, match)
+        edit = TextureEdit(self.tumor.mask, features, noise, match)
         try:
-            return finish(self.scene, edit, self.region, u, seed, self.drawn.scales)
+            return finish(self.scene, edit, self.region, u, seed, self.scales)
         except FeatureError:
             return None
 
@@ -149,14 +156,16 @@ class _Finisher:
             return {}
         return measured(self.region, self.case.intensity.normalize(candidate.values), self.case)
 
-    def arm(self, u: np.ndarray, features: Features, match: bool) -> Features:
+    def arm(self, u: np.ndarray, features: Features, match: bool, seed: int) -> Features:
         """Features of a prediction after finishing."""
-        return self.features(self.candidate(u, features, match, self.drawn.seeds[0]))
+        return self.features(self.candidate(u, features, match, seed))
 
-    def best(self, predictions: list[np.ndarray], match: bool) -> tuple[Features, Features]:
+    def best(
+        self, predictions: list[np.ndarray], asked: Features, match: bool, seeds: Sequence[int]
+    ) -> tuple[Features, Features]:
         """Features of the first sample, and of the one that measures nearest to what was asked."""
-        pairs = zip(predictions, self.drawn.seeds, strict=True)
-        found = [self.candidate(u, self.drawn.asked, match, seed) for u, seed in pairs]
+        pairs = zip(predictions, seeds, strict=True)
+        found = [self.candidate(u, asked, match, seed) for u, seed in pairs]
         usable = [candidate for candidate in found if candidate is not None]
         kept = min(usable, key=lambda candidate: candidate.distance, default=None)
         first = self.features(found[0])
@@ -165,23 +174,23 @@ class _Finisher:
 
 def finish_arms(drawn: Drawn) -> dict[str, Features]:
     """Features of every arm of one tumor, measured on the scan's own grid."""
-    work = _Finisher(drawn)
-    own = [work.native(v) for v in drawn.own]
+    work = Finisher(drawn.tumor, drawn.grid, drawn.scales)
+    own, seed = [work.native(v) for v in drawn.own], drawn.seeds[0]
     free, smooth = work.native(drawn.free), work.region.u
     arms = {"real": drawn.tumor.features}
     for match, suffix in ((False, ""), (True, "_calibrated")):
-        arms["bridge_1" + suffix], arms["bridge_4" + suffix] = work.best(own, match)
-    arms["no_features"] = work.arm(free, {}, False)
-    arms["no_features_calibrated"] = work.arm(free, drawn.asked, True)
+        arms["bridge_1" + suffix], arms["bridge_4" + suffix] = work.best(own, drawn.asked, match, drawn.seeds)
+    arms["no_features"] = work.arm(free, {}, False, seed)
+    arms["no_features_calibrated"] = work.arm(free, drawn.asked, True, seed)
     arms["smooth_fill"] = measured(work.region, smooth, work.case)
-    arms["smooth_fill_noise"] = work.arm(smooth, drawn.asked, False)
-    arms["smooth_fill_calibrated"] = work.arm(smooth, drawn.asked, True)
+    arms["smooth_fill_noise"] = work.arm(smooth, drawn.asked, False, seed)
+    arms["smooth_fill_calibrated"] = work.arm(smooth, drawn.asked, True, seed)
     arms["codec"] = measured(work.region, work.native(drawn.codec), work.case)
     if drawn.swapped is not None and drawn.other is not None:
         swapped = work.native(drawn.swapped)
-        arms["swap"] = work.arm(swapped, drawn.other, False)
-        arms["swap_calibrated"] = work.arm(swapped, drawn.other, True)
-        arms["swap_smooth_fill_calibrated"] = work.arm(smooth, drawn.other, True)
+        arms["swap"] = work.arm(swapped, drawn.other, False, seed)
+        arms["swap_calibrated"] = work.arm(swapped, drawn.other, True, seed)
+        arms["swap_smooth_fill_calibrated"] = work.arm(smooth, drawn.other, True, seed)
     return arms
 
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from TumorSynthLib.configs import ShapeConfig
 from TumorSynthLib.shape_field import ball_field
 
+CRITIC_GROUP = 4
+"""Samples that the critic looks at together, so that its verdict does not depend on how a batch is laid out."""
+
 
 class FeatureTokens(nn.Module):
     """One token for each feature and one for the organ."""
@@ -210,9 +213,11 @@ class Trunk(nn.Module):
         h = _folded(torch.cat([field.clamp(-1.0, 1.0), torch.tanh(field / 0.15)], dim=1))
         for conv in self.convs:
             h = F.leaky_relu(conv(h), 0.2)
-        # One number for the whole batch: how much its members differ (Karras et al. 2018), against collapse.
-        deviation = h.float().var(dim=0, unbiased=False).add(1e-6).sqrt().mean()
-        h = torch.cat([h, deviation.to(h.dtype).expand(len(h), 1, *h.shape[2:])], dim=1)
+        # One number for each group: how much its members differ (Karras et al. 2018, 2020), against collapse.
+        group = CRITIC_GROUP if len(h) % CRITIC_GROUP == 0 else len(h)
+        deviation = h.float().unflatten(0, (-1, group)).var(dim=1, unbiased=False).add(1e-6).sqrt().flatten(1).mean(dim=1)
+        deviation = deviation.repeat_interleave(group).view(-1, 1, 1, 1, 1)
+        h = torch.cat([h, deviation.to(h.dtype).expand(-1, 1, *h.shape[2:])], dim=1)
         return F.leaky_relu(self.last(h.flatten(1)), 0.2)
 
 

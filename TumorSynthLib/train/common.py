@@ -1,12 +1,11 @@
-"""What every trainer shares: the clock, the log, the moving average, the learning rate and the checkpoint."""
+"""What every trainer shares: the log file, the moving average, the learning rate, autocast, and who is held out."""
 
 import copy
 import json
 import math
-import os
-import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from TumorSynthLib.configs import TrainConfig
-from TumorSynthLib.errors import DataError
 
 
 class Log:
@@ -30,6 +28,25 @@ class Log:
         rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(rounded) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop lines of later steps: a killed run had logged them, and its continuation will again."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
+        if len(kept) < len(lines):
+            partial = self.path.with_name(".partial-log.jsonl")
+            partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            partial.replace(self.path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line).get("step", 0))
+    except ValueError:
+        # A line that a kill cut short belongs to no step.
+        return math.inf
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -53,26 +70,8 @@ class Average(Generic[Network]):
                 mine.copy_(theirs)
 
 
-class Clock:
-    """Says when the wall time is over."""
-
-    def __init__(self, minutes: float) -> None:
-        self.start = time.monotonic()
-        self.seconds = 60.0 * minutes
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self.start
-
-    @property
-    def share(self) -> float:
-        """Elapsed share of the wall time, 0 to 1."""
-        return min(1.0, self.elapsed / max(self.seconds, 1e-9))
-
-
 def learning_rate(config: TrainConfig, step: int, share: float) -> float:
-    """Linear warm-up by steps, then a cosine over the wall time down to 5 % of the peak."""
+    """Linear warm-up by steps, then a cosine over the share of the training that is done, down to 5 % of the peak."""
     warm = min(1.0, (step + 1) / config.warmup)
     return config.learning_rate * warm * (0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * share)))
 
@@ -83,34 +82,17 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def autocast(device: str) -> torch.autocast:
-    """bfloat16 autocast, about twice as fast as float32 on the CPUs it was measured on."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16)
+def autocast(device: str, precision: str = "bf16") -> torch.autocast:
+    """bfloat16 autocast, about twice as fast as float32 on the CPUs it was measured on; ``fp32`` switches it off."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write ``checkpoint.pt`` whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"partial-{os.getpid()}.pt"
-    torch.save(state, partial)
-    partial.replace(folder / "checkpoint.pt")
-
-
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The last checkpoint, or None. Only tensors and plain values are read, never pickled objects.
-
-    Raises
-    ------
-    DataError : when the file cannot be read.
-    """
-    path = folder / "checkpoint.pt"
-    if not path.exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DataError("checkpoint.broken", f"{path} cannot be read: {error}", "Delete it to start again.") from error
-    return state
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Weights initialized inside come from the seed; torch's global generator is afterwards what it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def is_validation(patient: str, share: float = 0.1) -> bool:
@@ -118,20 +100,12 @@ def is_validation(patient: str, share: float = 0.1) -> bool:
     return zlib.crc32(patient.encode()) % 1000 < 1000 * share
 
 
-def steps(start: int, clock: Clock, limit: int | None = None) -> Iterator[int]:
-    """Step numbers from ``start`` until the clock or the limit says stop."""
-    step = start
-    while clock.share < 1.0 and (limit is None or step < limit):
-        yield step
-        step += 1
-
-
 def numpy_generator(seed: int, step: int) -> np.random.Generator:
-    """One generator per step, so that a resumed run draws what an uninterrupted one would."""
+    """One generator per number, for draws that belong to no sample of a step."""
     return np.random.default_rng((seed, step))
 
 
-def torch_generator(seed: int, step: int) -> torch.Generator:
+def torch_generator(seed: int, step: int = 0) -> torch.Generator:
     """As ``numpy_generator``, for torch on the CPU."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % (2**63))
 

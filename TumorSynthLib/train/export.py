@@ -1,135 +1,158 @@
 """From finished trainings to a bundle."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
+from torch import Tensor
 
-from TumorSynthLib.bundle import domain_entry, load_bundle, write_bundle
-from TumorSynthLib.configs import DOMAINS, TEXTURE_TOKENS, Domain, to_dict
-from TumorSynthLib.dataset import CORE, PART, REST, TUMOR, TrainingData, load_training_data
+from TumorSynthLib.bundle import Bundle, load_bundle, write_bundle
+from TumorSynthLib.configs import CodecConfig, from_dict, to_dict
+from TumorSynthLib.dataset import TrainingData, load_training_data
 from TumorSynthLib.errors import DataError
-from TumorSynthLib.scaling import feature_statistics
+from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.texture import TextureModel
-from TumorSynthLib.train.bridge import domain_members, tumor_rows
-from TumorSynthLib.train.common import load_checkpoint
-from TumorSynthLib.train.joint_statistics import joint_entries
-from TumorSynthLib.train.rim_statistics import rim_entries
+from TumorSynthLib.train.card import card_text, licence_of, training_data_of
+from TumorSynthLib.train.checkpoints import load_best
+from TumorSynthLib.train.codec import fingerprint
+from TumorSynthLib.train.domain_entries import domain_entries
 from TumorSynthLib.train.shape import export_shape
 from TumorSynthLib.train.trust import removal_weights
-from TumorSynthLib.typical import VOLUME
-
-Found = TypeVar("Found")
-"""What is known of the tumors of a domain."""
 
 
-def domain_entries(data: TrainingData) -> list[dict[str, Any]]:
-    """Domains with the statistics of their training regions, what real tumors look like, and what lies around them."""
-    members, tumors = domain_members(data), tumor_rows(data)
-    joint, rims = joint_entries(data), rim_entries(data)
-    entries = []
-    for index, domain in enumerate(DOMAINS):
-        statistics = feature_statistics(data.features[members[index]], data.names, tumors[members[index]])
-        known = {"exemplars": exemplars(data, domain), "part_exemplars": part_exemplars(data, domain)}
-        entries.append({**domain_entry(domain, statistics), **known, **joint.get(domain.id, {}), "rim": rims[domain.id]})
-    return entries
+@dataclass(frozen=True)
+class Folders:
+    """Where finished trainings are; None takes that network of the base bundle."""
+
+    codec: Path | None
+    """Of the codec."""
+    bridge: Path | None
+    """Of the bridge."""
+    shape: Path | None
+    """Of the shape generator."""
 
 
-def exemplars(data: TrainingData, domain: Domain) -> list[dict[str, float]]:
-    """Token features and volume of each tumor, and of each part of one, of a domain."""
-    found: dict[str, dict[tuple[float, ...], dict[str, float]]] = {}
-    for number, region in enumerate(data.regions):
-        entry = _exemplar(data, number)
-        if region.kind in (TUMOR, PART) and entry:
-            # Several views of one tumor have the same features: one is enough.
-            found.setdefault(data.images[region.image].domain.id, {})[tuple(entry.values())] = entry
-    return list(_own_or_borrowed(found, domain, {}).values())
+@dataclass(frozen=True)
+class Network:
+    """A network for a bundle."""
+
+    config: Mapping[str, Any]
+    """Its config, JSON-ready."""
+    weights: Mapping[str, Tensor]
+    """Its weights."""
+    about: Mapping[str, Any]
+    """Steps, seconds and validation score."""
 
 
-def part_exemplars(data: TrainingData, domain: Domain) -> list[dict[str, dict[str, float]]]:
-    """Token features and volume of the core and of the rest of each tumor of a domain."""
-    sides: dict[int, dict[str, dict[str, float]]] = {}
-    for number, region in enumerate(data.regions):
-        entry = _exemplar(data, number)
-        if region.kind in (CORE, REST) and entry:
-            sides.setdefault(region.image, {})["core" if region.kind == CORE else "rest"] = entry
-    found: dict[str, list[dict[str, dict[str, float]]]] = {}
-    for image, pair in sides.items():
-        if len(pair) == 2:
-            found.setdefault(data.images[image].domain.id, []).append(pair)
-    return _own_or_borrowed(found, domain, [])
-
-
-def _exemplar(data: TrainingData, number: int) -> dict[str, float]:
-    """Token features and volume of a region; empty where one of them is undefined."""
-    values = data.features[number][[data.names.index(name) for name in TEXTURE_TOKENS]]
-    if not np.isfinite(values).all():
-        return {}
-    numbers = [float(f"{value:.5g}") for value in (*values, data.regions[number].volume_mm3)]
-    return dict(zip((*TEXTURE_TOKENS, VOLUME), numbers, strict=True))
-
-
-def _own_or_borrowed(found: Mapping[str, Found], domain: Domain, nothing: Found) -> Found:
-    """What was found for a domain, or for the first one with the same unit and intensity range."""
-    for other in (domain, *DOMAINS):
-        same = (other.unit, other.center, other.scale) == (domain.unit, domain.center, domain.scale)
-        if same and other.id in found:
-            return found[other.id]
-    return nothing
-
-
-def finished(folder: Path) -> Mapping[str, Any]:
-    """The checkpoint of a training.
-
-    Raises
-    ------
-    DataError : when there is none.
-    """
-    state = load_checkpoint(folder)
-    if state is None:
-        raise DataError("checkpoint.missing", f"There is no checkpoint in {folder}.", "Train first, or give another folder.")
-    return state
-
-
-def export_bundle(data: Path, codec: Path, bridge: Path, shape: Path, out: Path, info: Mapping[str, str], card: str) -> Path:
-    """Write the bundle of three trainings, whole or not at all.
+def export_bundle(
+    data: Path, folders: Folders, out: Path, info: Mapping[str, str], card: str = "", base: Bundle | None = None
+) -> Path:
+    """Write the bundle of finished trainings, whole or not at all.
 
     Parameters
     ----------
     data : training file, for the statistics of the domains.
-    codec, bridge, shape : folders of the trainings' checkpoints.
+    folders : of the trainings.
     out : folder of the bundle.
-    info : id, version, licence, intended_use and training_data.
-    card : the text of ``CARD.md``.
+    info : id, version, intended_use, and where they are to differ from what the training file says licence and training_data.
+    card : the text of ``CARD.md``; written from what the trainings know where empty.
+    base : bundle that training started from; gives networks that were not trained, and domains that the data do not have.
+
+    Raises
+    ------
+    DataError : when a network is missing, or when the bridge was trained on the latents of another encoder.
     """
     content = load_training_data(data)
-    codec_state, bridge_state = finished(codec), finished(bridge)
-    shape_config, shape_weights, shape_statistics = export_shape(shape)
-    seconds = {name: round(float(state["seconds"])) for name, state in (("codec", codec_state), ("bridge", bridge_state))}
-    entries = domain_entries(content)
-    complete = {
-        **info,
-        "domains": entries,
-        "networks": {
-            "codec": dict(codec_state["config"]),
-            "bridge": dict(bridge_state["config"]),
-            "shape": to_dict(shape_config),
-        },
-        "shape_statistics": shape_statistics,
-        "training": {
-            "images": len(content.images),
-            "patients": len({image.patient for image in content.images}),
-            "regions": len(content.regions),
-            "steps": {"codec": codec_state["step"], "bridge": bridge_state["step"]},
-            "seconds_of_last_run": seconds,
-            "work": asdict(content.work),
-        },
+    networks, bridge_state, statistics = _networks(folders, base)
+    _check_encoder(networks["codec"], bridge_state)
+    training = _training(content, networks, base)
+    complete: dict[str, Any] = {
+        "licence": licence_of(content),
+        "training_data": training_data_of(content),
+        **{name: text for name, text in info.items() if text},
+        "networks": {name: dict(network.config) for name, network in networks.items()},
+        "shape_statistics": statistics,
+        "training": training,
     }
-    weights = {"codec": codec_state["average"], "bridge": bridge_state["average"], "shape": shape_weights}
+    tokens = networks["bridge"].config["tokens"]
+    complete["domains"] = domain_entries(content, bridge_state.get("scales", {}), tokens, base)
+    weights = {name: network.weights for name, network in networks.items()}
+    card = card or card_text(complete, content, training)
     write_bundle(out, complete, weights, card, overwrite=True)
     # How far removal can be trusted is measured with the finished networks.
     trusted = removal_weights(content, TextureModel(load_bundle(out), "cpu"))
-    complete["domains"] = [{**entry, "removal_weight": trusted[entry["id"]]} for entry in entries]
+    own = {image.domain.unit for image in content.images}
+    complete["domains"] = [
+        entry if base is not None and entry["unit"] not in own else {**entry, "removal_weight": trusted[entry["id"]]}
+        for entry in complete["domains"]
+    ]
     return write_bundle(out, complete, weights, card, overwrite=True)
+
+
+def _networks(folders: Folders, base: Bundle | None) -> tuple[dict[str, Network], Mapping[str, Any], dict[str, Any]]:
+    """The networks, the bridge's checkpoint (empty where it is the base's), and the statistics of shapes."""
+    state: Mapping[str, Any] = {}
+    if folders.codec is not None:
+        codec = _trained(load_best(folders.codec))
+    else:
+        codec = _of_base("codec", base)
+    if folders.bridge is not None:
+        state = load_best(folders.bridge)
+        bridge = _trained(state)
+    else:
+        bridge = _of_base("bridge", base)
+    if folders.shape is not None:
+        config, weights, statistics = export_shape(folders.shape)
+        shape = Network(to_dict(config), weights, _about(load_best(folders.shape)))
+    else:
+        shape, statistics = _of_base("shape", base), _base(base, "shape").shape_statistics
+    return {"codec": codec, "bridge": bridge, "shape": shape}, state, statistics
+
+
+def _trained(state: Mapping[str, Any]) -> Network:
+    return Network(dict(state["config"]), state["average"], _about(state))
+
+
+def _about(state: Mapping[str, Any]) -> dict[str, Any]:
+    score = float(state.get("score", math.nan))
+    told = {"score": round(score, 6)} if math.isfinite(score) else {}
+    return {"trained": True, "steps": int(state["step"]), "seconds": round(float(state.get("seconds", 0.0))), **told}
+
+
+def _of_base(name: str, base: Bundle | None) -> Network:
+    found = _base(base, name)
+    steps = found.info.get("training", {}).get("steps", {}).get(name, 0)
+    return Network(found.network(name), found.weights(name), {"trained": False, "steps": steps, "seconds": 0})
+
+
+def _base(base: Bundle | None, name: str) -> Bundle:
+    if base is None:
+        hint = f"Give the folder of the {name}'s training, or the bundle that training started from."
+        raise DataError("checkpoint.missing", f"There is no {name} for the bundle.", hint)
+    return base
+
+
+def _training(data: TrainingData, networks: Mapping[str, Network], base: Bundle | None) -> dict[str, Any]:
+    origin = {} if base is None else {"fine_tuned_from": base.identity}
+    return {
+        **origin,
+        "images": len(data.images),
+        "patients": len({image.patient for image in data.images}),
+        "regions": len(data.regions),
+        "steps": {name: network.about["steps"] for name, network in networks.items()},
+        "networks": {
+            name: {**network.about, "parameters": sum(weight.numel() for weight in network.weights.values())}
+            for name, network in networks.items()
+        },
+        "work": asdict(data.work),
+    }
+
+
+def _check_encoder(network: Network, bridge: Mapping[str, Any]) -> None:
+    codec = Codec(from_dict(CodecConfig, network.config))
+    codec.load_state_dict(network.weights)
+    if bridge.get("encoder", fingerprint(codec)) != fingerprint(codec):
+        message = "The bridge was trained on the latents of another encoder than this codec's."
+        raise DataError("codec.other", message, "Give the codec that the bridge was trained on.")

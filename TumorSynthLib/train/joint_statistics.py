@@ -12,7 +12,7 @@ from TumorSynthLib.dataset import PART, TUMOR, TrainingData, flip
 from TumorSynthLib.joint import fit_joint
 from TumorSynthLib.quality import texture_distance
 from TumorSynthLib.resample import resample
-from TumorSynthLib.train.bridge import MIN_REGIONS
+from TumorSynthLib.train.feature_scales import MIN_REGIONS
 from TumorSynthLib.typical import VOLUME
 from TumorSynthLib.volume import work_grid
 

@@ -1,6 +1,6 @@
 """Turns bit-packed tumor masks into one training file of canonical fields and features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +50,35 @@ def prepare_shapes(data: Path, split: str, out: Path, progress: Callable[[float]
         raise DataError("shapes.missing", f"There are no shapes of split {split!r} in {data}.", "Check folder and split.")
     for index, source in enumerate(sources):
         for stored in read_shapes(data / "shapes" / f"{source}_{split}.npz"):
-            rows.append(_row(stored.mask, stored.spacing, stored.patient, config.organs.index(SOURCES[source]), config))
+            rows.append(shape_row(stored.mask, stored.spacing, stored.patient, config.organs.index(SOURCES[source]), config))
             if progress is not None:
                 progress((index + stored.share) / len(sources))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table: dict[str, Any] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    table |= {"organs": np.array(config.organs), "feature_names": np.array(FEATURES), "half_width": np.array(config.half_width)}
-    np.savez_compressed(out, **table)
+    write_shape_rows(rows, out, config)
     return len(rows)
 
 
-def _row(mask: np.ndarray, spacing: np.ndarray, patient: str, organ: int, config: ShapeConfig) -> dict[str, Any]:
-    """One shape's entry of the training file."""
+def write_shape_rows(rows: Sequence[Mapping[str, Any]], out: Path, config: ShapeConfig) -> None:
+    """Write the rows of ``shape_row`` as one training file, whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table: dict[str, Any] = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    table |= {"organs": np.array(config.organs), "feature_names": np.array(FEATURES), "half_width": np.array(config.half_width)}
+    partial = out.with_name(f".partial-{out.name}")
+    with partial.open("wb") as stream:
+        np.savez_compressed(stream, **table)
+    partial.replace(out)
+
+
+def shape_row(mask: np.ndarray, spacing: np.ndarray, patient: str, organ: int, config: ShapeConfig) -> dict[str, Any]:
+    """One shape's entry of the training file.
+
+    Parameters
+    ----------
+    mask : bool (i, j, k), with empty voxels around the shape.
+    spacing : mm along i, j, k.
+    patient : whose it is.
+    organ : index into the config's organs; their number means another organ.
+    config : of the shape generator.
+    """
     field, frame = canonical_field(mask, spacing, config.grid, config.half_width)
     area, mesh_volume = surface_and_volume(np.pad(mask, 1), spacing)
     volume = float(mask.sum() * np.prod(spacing))

@@ -58,6 +58,11 @@ def core_of(data: Path, row: dict[str, str], tumor: np.ndarray, geometry: Geomet
     else:
         labels = read_volume(path).array
         core = tumor & (labels > 0) & (labels != EDEMA) if labels.shape == tumor.shape else np.zeros_like(tumor)
+    return core_if_enough(core, tumor)
+
+
+def core_if_enough(core: np.ndarray, tumor: np.ndarray) -> np.ndarray:
+    """The core, or nothing where it or the rest of the tumor would be too small to have a texture."""
     enough = min(int(core.sum()), int(tumor.sum()) - int(core.sum())) >= LEAST_VOXELS
     return core if enough else np.zeros_like(tumor)
 

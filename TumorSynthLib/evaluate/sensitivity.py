@@ -1,0 +1,178 @@
+"""The sensitivity table: one feature is asked for at several values, all others stay; what is measured then?"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from TumorSynthLib.configs import WorkConfig
+from TumorSynthLib.device import choose_device
+from TumorSynthLib.edit import TextureEdit, work_task
+from TumorSynthLib.evaluate.cases import followed, workers
+from TumorSynthLib.evaluate.groups import Cases, by_modality, mean_of
+from TumorSynthLib.evaluate.order import Findings, Order
+from TumorSynthLib.evaluate.report import markdown_table, with_interval
+from TumorSynthLib.evaluate.texture import GUIDANCE, STEPS, process_count, tumor_rows
+from TumorSynthLib.evaluate.texture_arms import Features, Finisher, Tumor, measured, read_tumor
+from TumorSynthLib.scaling import FeatureScale
+from TumorSynthLib.synthesis import candidate_seeds
+from TumorSynthLib.texture import Sampling, TextureModel
+from TumorSynthLib.volume import Geometry
+
+SCORES = (-1.2, -0.6, 0.0, 0.6, 1.2)
+"""Normal scores that a feature is asked for at: about the 12th, 27th, 50th, 73rd and 88th percentile of real tumors."""
+KINDS = ("network", "program")
+
+PROTOCOL = f"""Soft-tissue tumors of the split, taken out of the scan as in the texture table. Each feature that the bundle
+has a token for is asked for at the normal scores {", ".join(f"{score:g}" for score in SCORES)} of the domain's real tumors,
+while the other tokens stay at the values of the real tumor; same mask, same seed, {STEPS} steps, guidance {GUIDANCE}.
+network: what the networks draw, measured without noise or calibration; program: noise restored and asked first-order features
+met by a curve, as the program does. Slope: of the measured score over the asked one, least squares per case, 1 is obedience,
+0 is none. Spearman: of measured and asked per case. Features depend on each other, so one that is varied alone asks for what
+no tumor has: a slope of 1 cannot be expected of all. Mean over cases with 95 % intervals, resampled patients."""
+
+Curve = dict[str, list[float | None]]
+"""Measured normal scores by kind, one for each asked score."""
+
+
+def sensitivity_findings(order: Order) -> Findings:
+    """Carry out the sensitivity table."""
+    rows = tumor_rows(order.data, order.split, order.limit)
+    with workers(process_count(len(rows))) as parallel:
+        reading = parallel(partial(read_tumor, data=order.data, bundle=order.bundle), rows)
+        tumors = followed(reading, len(rows), "measuring", order.progress)
+        model = TextureModel(order.bundle, choose_device("auto"))
+        count = len(tumors) * len(model.config.tokens)
+        jobs = ((tumor, name) for tumor in tumors for name in model.config.tokens)
+        found = parallel(_finish, (_draw(tumor, name, model) for tumor, name in jobs))
+        curves = followed(found, count, "sampling", order.progress)
+    cases = _cases(tumors, model.config.tokens, curves)
+    return Findings(PROTOCOL, cases, summarize(cases), sensitivity_text, sensitivity_figure, (18.0, 12.0))
+
+
+Job = tuple[Tumor, str, Geometry, list[Features], list[np.ndarray], Mapping[str, FeatureScale]]
+"""What is asked, and what the networks drew for it."""
+
+
+def _draw(tumor: Tumor, name: str, model: TextureModel) -> Job:
+    """Samples for every asked value of one feature."""
+    scales = model.scales[tumor.case.domain.id]
+    own = {token: tumor.features[token] for token in model.config.tokens if token in tumor.features}
+    asked = [{**own, name: scales[name].value(score)} for score in SCORES]
+    seeds, drawn = _seeds(tumor), []
+    scene = tumor.case.scene(tumor.blank)
+    for features in asked:
+        task, grid = work_task(scene, TextureEdit(tumor.mask, features), WorkConfig())
+        drawn.append(model.synthesize(task, Sampling(STEPS, GUIDANCE, seeds))[0])
+    return tumor, name, grid, asked, drawn, scales
+
+
+def _finish(job: Job) -> Curve:
+    """Measured scores of one feature."""
+    tumor, name, grid, asked, drawn, scales = job
+    work = Finisher(tumor, grid, scales)
+    curve: Curve = {kind: [] for kind in KINDS}
+    for features, v in zip(asked, drawn, strict=True):
+        u = work.native(v)
+        candidate = work.candidate(u, features, True, _seeds(tumor)[0])
+        finished = None if candidate is None else tumor.case.intensity.normalize(candidate.values)
+        for kind, values in zip(KINDS, (u, finished), strict=True):
+            found = {} if values is None else measured(work.region, values, tumor.case, (name,))
+            curve[kind].append(float(scales[name].score(found[name])) if name in found else None)
+    return curve
+
+
+def _seeds(tumor: Tumor) -> list[int]:
+    return candidate_seeds(zlib.crc32(tumor.case.id.encode()), 1)
+
+
+def _cases(tumors: Sequence[Tumor], names: Sequence[str], curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    cases = []
+    for number, tumor in enumerate(tumors):
+        own = curves[number * len(names) : (number + 1) * len(names)]
+        case = tumor.case
+        head = {"id": case.id, "patient": case.patient, "modality": case.modality, "asked": list(SCORES)}
+        cases.append(head | {"curves": dict(zip(names, own, strict=True))})
+    return cases
+
+
+def slope(curve: Sequence[float | None]) -> float | None:
+    """Least-squares slope of measured over asked scores; None for fewer than three.
+
+    >>> round(slope([-0.6, -0.3, 0.0, 0.3, 0.6]), 6)
+    0.5
+    """
+    pairs = [(asked, found) for asked, found in zip(SCORES, curve, strict=True) if found is not None]
+    if len(pairs) < 3:
+        return None
+    asked, found = np.array(pairs).T
+    return float(np.polyfit(asked, found, 1)[0])
+
+
+def monotony(curve: Sequence[float | None]) -> float | None:
+    """Spearman's correlation of measured and asked scores; 0 where nothing changes, None for fewer than three."""
+    pairs = [(asked, found) for asked, found in zip(SCORES, curve, strict=True) if found is not None]
+    if len(pairs) < 3:
+        return None
+    asked, found = np.array(pairs).T
+    return 0.0 if np.ptp(found) == 0.0 else float(stats.spearmanr(asked, found).statistic)
+
+
+def summarize(cases: Cases) -> dict[str, Any]:
+    """Slope and Spearman of every feature, by modality."""
+    summary: dict[str, Any] = {}
+    for modality, members in by_modality(cases).items():
+        names = list(members[0]["curves"])
+        summary[modality] = {
+            "cases": len(members),
+            "patients": len({case["patient"] for case in members}),
+            "features": {name: {kind: _feature(members, name, kind) for kind in KINDS} for name in names},
+        }
+    return summary
+
+
+def _feature(cases: Cases, name: str, kind: str) -> dict[str, Any]:
+    def curve(case: Mapping[str, Any]) -> list[float | None]:
+        found: list[float | None] = case["curves"][name][kind]
+        return found
+
+    return {
+        "slope": mean_of(cases, lambda case: slope(curve(case))),
+        "spearman": mean_of(cases, lambda case: monotony(curve(case))),
+    }
+
+
+def sensitivity_text(summary: Mapping[str, Any]) -> str:
+    """Markdown tables of the summary."""
+    head = ["feature", *(f"{measure}, {kind}" for kind in KINDS for measure in ("slope", "Spearman"))]
+    parts = []
+    for modality, group in summary.items():
+        rows = [
+            [name, *(with_interval(found[kind][measure], "mean") for kind in KINDS for measure in ("slope", "spearman"))]
+            for name, found in group["features"].items()
+        ]
+        parts += [f"## {modality}: {group['cases']} cases, {group['patients']} patients", markdown_table(head, rows)]
+    return "\n\n".join(parts)
+
+
+def sensitivity_figure(figure: Any, cases: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
+    """Measured over asked scores of every feature, mean over the cases of each modality."""
+    names = list(next(iter(summary.values()))["features"])
+    panels = figure.subplots(-(-len(names) // 6), 6, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        panel.plot(SCORES, SCORES, color="black", linewidth=0.6)
+        for index, modality in enumerate(summary):
+            members = [case["curves"][name] for case in cases if case["modality"] == modality]
+            for kind, style in zip(KINDS, ("-", "--"), strict=True):
+                table = np.array([curve[kind] for curve in members], dtype=np.float64)
+                known = np.isfinite(table)
+                mean = np.where(known, table, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+                panel.plot(SCORES, mean, style, color=f"C{index}", label=f"{modality}, {kind}")
+        panel.set_title(name, fontsize=7)
+        panel.set_ylim(-2.5, 2.5)
+    panels[0].legend(fontsize=6)
+    figure.supxlabel("asked, normal score")
+    figure.supylabel("measured, normal score")

@@ -1,0 +1,107 @@
+"""How well a bridge does on held-out patients, in numbers and in pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from TumorSynthLib.dataset import CHANGED, HEALTHY, TrainingData
+from TumorSynthLib.nets.codec import Codec
+from TumorSynthLib.nets.unet import BridgeUNet
+from TumorSynthLib.processes.bridge import BrownianBridge
+from TumorSynthLib.train.common import autocast
+from TumorSynthLib.train.conditions import Conditions, stacked
+from TumorSynthLib.train.draws import prepared
+from TumorSynthLib.train.journal import picture
+from TumorSynthLib.train.latents import LatentCache, Latents
+
+MOST = 64
+"""Regions validated on, of each plan."""
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One way of asking for held-out regions."""
+
+    rows: np.ndarray
+    """Regions."""
+    sources: np.ndarray
+    """Regions whose features are asked for."""
+    features: bool
+    """Whether they are asked for at all."""
+    tumor: bool
+    """Whether the tumor path is taken."""
+
+
+class Validation:
+    """Held-out regions, in the crop that belongs to each.
+
+    Parameters
+    ----------
+    data, conditions : the regions.
+    held : those of held-out patients.
+    cache : encodes them.
+    """
+
+    def __init__(self, data: TrainingData, conditions: Conditions, held: np.ndarray, cache: LatentCache) -> None:
+        self.data, self.conditions, self.cache = data, conditions, cache
+        healthy = held[conditions.kind[held] == HEALTHY][::3][:MOST]
+        changed = held[conditions.kind[held] == CHANGED][::3][:MOST]
+        tumors = held[(conditions.kind[held] != HEALTHY) & (conditions.kind[held] != CHANGED)][:MOST]
+        self.plans = {
+            "healthy": Plan(healthy, healthy, False, False),
+            "tumor": Plan(tumors, tumors, True, True),
+            "free": Plan(tumors, tumors, False, True),
+            "swapped": Plan(tumors, np.roll(tumors, len(tumors) // 2), True, True),
+            "changed": Plan(changed, changed, True, True),
+        }
+
+    def numbers(self, network: BridgeUNet, bridge: BrownianBridge) -> dict[str, float]:
+        """Share of the masked error of the harmonic fill that one step explains (1 is perfect, 0 nothing).
+
+        ``healthy``: the healthy path on healthy regions. ``tumor``: tumors and parts with their features. ``free``: without.
+        ``swapped``: with the features of another region; control shows as tumor > free > swapped.
+        """
+        return {name: self._explained(plan, network, bridge) for name, plan in self.plans.items() if len(plan.rows)}
+
+    def panels(self, network: BridgeUNet, bridge: BrownianBridge) -> dict[str, np.ndarray]:
+        """For three regions of a kind, side by side: what the bridge starts from, the truth, and one step's prediction."""
+        found = {}
+        for name in ("healthy", "tumor"):
+            plan = self.plans[name]
+            some = Plan(plan.rows[:3], plan.sources[:3], plan.features, plan.tumor)
+            if len(some.rows):
+                latents, made = self._made(some, network, bridge)
+                columns = [decoded(self.cache.codec, z, self.cache.precision) for z in (latents.y, latents.x0, made)]
+                found[name] = picture([list(row) for row in np.stack(columns, axis=1)])
+        return found
+
+    def _explained(self, plan: Plan, network: BridgeUNet, bridge: BrownianBridge) -> float:
+        left = base = 0.0
+        for start in range(0, len(plan.rows), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            latents, made = self._made(Plan(plan.rows[part], plan.sources[part], plan.features, plan.tumor), network, bridge)
+            weight = latents.masks[:, :1]
+            left += float((weight * (made - latents.x0).square()).sum())
+            base += float((weight * (latents.y - latents.x0).square()).sum())
+        return 1.0 - left / max(base, 1e-12)
+
+    @torch.no_grad()
+    def _made(self, plan: Plan, network: BridgeUNet, bridge: BrownianBridge) -> tuple[Latents, Tensor]:
+        """Encodings, and the target as one step predicts it."""
+        latents = self.cache.batch([prepared(self.data, int(n)) for n in plan.rows])
+        sources = [self.conditions.row(int(n)) for n in plan.sources]
+        present = np.full((len(plan.rows), len(sources[0].values)), plan.features)
+        condition = stacked(sources, latents.masks, present, np.full(len(plan.rows), plan.tumor))
+        with autocast(self.cache.device, self.cache.precision):
+            prediction = network(latents.y, latents.y, torch.ones(len(plan.rows), device=latents.y.device), condition)
+        return latents, bridge.estimate(prediction, latents.y, latents.y)
+
+
+@torch.no_grad()
+def decoded(codec: Codec, z: Tensor, precision: str) -> np.ndarray:
+    """Network input (B, D, H, W) of latents."""
+    with autocast(z.device.type, precision):
+        return codec.decode(z)[:, 0].float().cpu().numpy()
