@@ -187,6 +187,7 @@ def test_a_fine_tuned_bundle_keeps_what_was_not_trained(own: Path, bundle: Bundl
     assert (
         tuned.info["training"]["fine_tuned_from"] == bundle.identity and f"Fine-tuned from bundle `{bundle.id}`" in tuned.card
     )
+    assert tuned.licence.startswith(f"bundle 'mine': {bundle.licence}; training data: CC BY"), "the base binds it too"
     assert "| codec | " in tuned.card and "as in the base" in tuned.card
 
 

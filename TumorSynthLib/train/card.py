@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.dataset import TrainingData
 
 UNKNOWN = "not stated in the training file"
@@ -14,9 +15,10 @@ def licences(data: TrainingData) -> tuple[str, ...]:
     return tuple(sorted({image.licence or UNKNOWN for image in data.images}))
 
 
-def licence_of(data: TrainingData) -> str:
-    """What a bundle's licence says where nobody chose one: the terms of all its training images."""
-    return "; ".join(f"training data: {name}" for name in licences(data))
+def licence_of(data: TrainingData, base: Bundle | None = None) -> str:
+    """What a bundle's licence says where nobody chose one: the terms of its training images, and of what it started from."""
+    origin = [] if base is None else [f"bundle '{base.id}': {base.licence}"]
+    return "; ".join([*origin, *(f"training data: {name}" for name in licences(data))])
 
 
 def training_data_of(data: TrainingData) -> str:
@@ -44,6 +46,7 @@ def card_text(info: Mapping[str, str], data: TrainingData, training: Mapping[str
         "the harmonic fill's masked error that one step explains; shape generator, minus its standardized errors.",
         "## Data\n\n" + _table(("Domain", "Images", "Patients", "Regions"), _domains(data)),
         "Licences of the images:\n\n" + "\n".join(f"- {name}" for name in licences(data)),
+        "Tumor shapes have licences of their own, which the training file does not know.",
         "## Limits\n\nResearch only, not for clinical use. Domains without images above borrow from others or are those of the "
         "bundle that training started from.",
     ]

@@ -69,7 +69,7 @@ def export_bundle(
     _check_encoder(networks["codec"], bridge_state)
     training = _training(content, networks, base)
     complete: dict[str, Any] = {
-        "licence": licence_of(content),
+        "licence": licence_of(content, base),
         "training_data": training_data_of(content),
         **{name: text for name, text in info.items() if text},
         "networks": {name: dict(network.config) for name, network in networks.items()},
