@@ -1,6 +1,7 @@
-"""How long the application does not answer.
+"""How long the application does not answer, and how often it does.
 
-The budget is 0.1 s on a quiet computer. Tests allow more, as they run beside others: they are to find what is far too slow.
+Tests count turns of the event loop, which go on while something is waited for, however busy the computer is; times against
+the budget of 0.1 s are measured by ``Testing/benchmarks/bench_panel.py``.
 """
 
 import gc
@@ -10,8 +11,8 @@ from types import TracebackType
 import qt
 
 BEAT_MILLISECONDS = 10
-REFERENCE_SECONDS = 0.0025
-"""Processor time that ``_work`` takes on the computer on which the limits were set, when that is quiet."""
+TURNS = 10
+"""Turns of the event loop that anything has which is waited for; none where the application waits instead."""
 
 
 class Heartbeat:
@@ -24,7 +25,7 @@ class Heartbeat:
         with self.heartbeat() as beats:
             service.start()
             self.waitUntil(lambda: service.state == "ready")
-        self.assertLess(beats.longestWork, beats.limit(0.25))
+        self.assertGreater(beats.count, TURNS)
     """
 
     def __init__(self) -> None:
@@ -52,10 +53,6 @@ class Heartbeat:
         self._measure()
         gc.unfreeze()
 
-    def limit(self, seconds: float) -> float:
-        """A limit in seconds, for a slower or busier computer than the one on which limits were set as much longer."""
-        return seconds * max(1.0, sorted(_work() for _ in range(5))[2] / REFERENCE_SECONDS)
-
     def _beat(self) -> None:
         self.count += 1
         self._measure()
@@ -65,12 +62,3 @@ class Heartbeat:
         self.longest = max(self.longest, now[0] - self._last[0])
         self.longestWork = max(self.longestWork, now[1] - self._last[1])
         self._last = now
-
-
-def _work() -> float:
-    """Processor time of some work of the kind that the application does."""
-    begin, parts = time.thread_time(), []
-    for number in range(20000):
-        parts.append(f"{number * 3 % 1000}")
-    sorted(parts)
-    return time.thread_time() - begin

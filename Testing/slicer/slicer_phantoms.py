@@ -21,8 +21,9 @@ def ct(
     leftHanded: bool = False,
     oblique: bool = False,
     seed: int = 0,
+    kind: type = np.int16,
 ) -> Any:
-    """A chest CT in HU: air, a body, two lungs and a spine, with noise. int16.
+    """A chest CT in HU: air, a body, two lungs and a spine, with noise.
 
     Parameters
     ----------
@@ -30,9 +31,10 @@ def ct(
     spacing : mm along i, j, k.
     leftHanded : whether k runs against the other axes, as in many scans; Slicer's file readers would flip it.
     oblique : whether the axes are turned out of the patient's.
+    kind : type of the voxels.
     """
     values = _hounsfield(shape, spacing) + np.random.default_rng(seed).normal(0.0, 12.0, shape)
-    array = np.ascontiguousarray(np.clip(values, -1024, 3071).astype(np.int16).transpose(2, 1, 0))
+    array = np.ascontiguousarray(np.clip(values, -1024, 3071).astype(kind).transpose(2, 1, 0))
     return slicer.util.addVolumeFromArray(array, ijkToRAS=ijkToRas(shape, spacing, leftHanded, oblique), name=name)
 
 

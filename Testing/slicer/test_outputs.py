@@ -15,6 +15,7 @@ from slicer_phantoms import ballMask
 from slicer_results import writeResult
 
 from TumorSynthLib.errors import TumorSynthError
+from TumorSynthLib.result import read_result
 from TumorSynthSlicer import export_files, marks, outputs, segments
 from TumorSynthSlicer.grids import geometryOf
 from TumorSynthSlicer.history import Entry, History
@@ -88,8 +89,8 @@ class OutputsTest(OutputsCase):
     def testWhatIsNoResultIsRefused(self) -> None:
         for text in ("{", "[]", '{"synthetic": "no"}'):
             (self.folder / "result.json").write_text(text, encoding="utf-8")
-            self.assertEqual(self.code(outputs.readResult, self.folder), "output.result")
-        self.assertEqual(self.code(outputs.readResult, self.folder / "none"), "output.result")
+            self.assertEqual(self.code(read_result, self.folder), "output.result")
+        self.assertEqual(self.code(read_result, self.folder / "none"), "output.result")
 
     def testUndoAndRedoBringVolumeAndSegmentsBackBitForBit(self) -> None:
         volume, node = self.output(), outputs.ensureOutputSegmentation(self.source, self.parameters_)

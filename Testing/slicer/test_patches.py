@@ -10,10 +10,10 @@ from slicer_case import SlicerCase
 from slicer_results import writeResult
 
 from TumorSynthLib.errors import TumorSynthError
+from TumorSynthLib.result import read_result
 from TumorSynthSlicer.grids import ijkToRas
 from TumorSynthSlicer.history import Entry, History
 from TumorSynthSlicer.nrrd_files import writeNrrd
-from TumorSynthSlicer.outputs import readResult
 from TumorSynthSlicer.patches import Patch, apply, patchFrom, revert
 from TumorSynthSlicer.tasks import finished
 
@@ -32,7 +32,7 @@ class PatchTest(SlicerCase):
     def patch(self, changed: bool = True, base: Path | None = None) -> Patch:
         """The patch of a result."""
         folder = writeResult(self.folder / "r", self.volume, self.after, {}, changed)
-        return finished(patchFrom(folder, readResult(folder), self.volume, base))
+        return finished(patchFrom(folder, read_result(folder), self.volume, base))
 
     def array(self) -> np.ndarray:
         """The voxels as they are."""
@@ -76,7 +76,7 @@ class PatchTest(SlicerCase):
         for changed in (True, False):
             folder = writeResult(self.folder / "r", self.volume, self.after, {}, changed)
             self.array()[10:14, 20:29, 30:33] = 7
-            patch = finished(patchFrom(folder, readResult(folder), self.volume, base))
+            patch = finished(patchFrom(folder, read_result(folder), self.volume, base))
             self.assertTrue(np.array_equal(patch.before, self.before[10:14, 20:29, 30:33]))
             self.array()[...] = self.before
 
@@ -113,7 +113,7 @@ class PatchTest(SlicerCase):
 
     def testAResultOnAnotherGridOrOfAnotherTypeIsRefused(self) -> None:
         folder = writeResult(self.folder / "r", self.volume, self.after, {})
-        result = readResult(folder)
+        result = read_result(folder)
         other = self.ct()
         self.assertEqual(self.code(lambda: finished(patchFrom(folder, result, other))), "result.grid")
         self.volume = slicer.util.addVolumeFromArray(self.before.astype(np.float32))

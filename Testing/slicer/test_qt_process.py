@@ -198,16 +198,6 @@ for piece in ("h\u00e4lf".encode()[:2], "h\u00e4lf".encode()[2:] + b" a line\\nw
             self.assertLess(time.monotonic(), end)
             time.sleep(0.01)
 
-    @posix
-    def test_killing_holds_up_nobody(self) -> None:
-        with self.heartbeat() as beats:
-            process, child, _ = self.launched("--session")
-            process.adopt(child)
-            self.wait(0.1)
-            process.kill()
-            self.waitEnd()
-        self.assertLess(beats.longestWork, beats.limit(0.25))
-
 
 class ProcessTreeTest(unittest.TestCase):
     @posix

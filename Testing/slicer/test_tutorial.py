@@ -3,7 +3,7 @@
 The scan is the MNI152 T1 template of the package nilearn, an average of 152 healthy heads.
 """
 
-import importlib.util
+import sys
 import unittest
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from test_panel_module import ModuleCase
 from TumorSynthSlicer.annotation import SyntheticAnnotation
 from TumorSynthSlicer.marks import isSynthetic
 
-TEMPLATE = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 WHITE_MATTER = (-30.0, -8.0, 30.0)
 """A point of the template 11 mm inside the left white matter, RAS mm."""
 PANEL_WIDTH = 440
@@ -27,11 +26,13 @@ SECTIONS = ("setup", "input", "lesions", "edit", "review", "output", "advanced",
 
 def template() -> Path:
     """The scan. Skips the test where nilearn is not installed."""
-    found = importlib.util.find_spec("nilearn")
-    for folder in (found.submodule_search_locations or []) if found else []:
-        if (Path(folder) / TEMPLATE).is_file():
-            return Path(folder) / TEMPLATE
-    raise unittest.SkipTest("needs nilearn's MNI152 template")
+    sys.path.append(str(slicer_worker.ROOT / "Testing"))
+    import demo
+
+    try:
+        return demo.template()
+    except SystemExit as error:
+        raise unittest.SkipTest(str(error)) from None
 
 
 @needsHarness

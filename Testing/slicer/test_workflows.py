@@ -1,7 +1,6 @@
 """What a radiologist comes for, each with a real worker and in at most four actions after a scan was loaded."""
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -291,33 +290,3 @@ class ControlsTest(WorkingCase):
         slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, segment, self.scan)
         self.waitUntil(lambda: self.ui.volumeSlider.value < 0.8 * before)
         self.assertEqual(self.errors, [])
-
-    def testNothingHoldsUpTheApplicationOnALargeScan(self) -> None:
-        """The processor time of the main thread between two turns of the event loop, which a busy computer changes little."""
-        scan = self.ct("Large", shape=(256, 256, 256), spacing=(1.0, 1.0, 1.0))
-        self.waitUntil(lambda: self.widget.logic.service.state == "ready", 60.0)
-        self.ui.featuresBox.collapsed = False
-        self.wait(0.2)
-        longest = {}
-
-        def act(what: str, do: Callable[[], Any]) -> None:
-            with self.heartbeat() as beats:
-                do()
-                self.wait(0.2)
-                self.made()
-            longest[what] = beats.longestWork / beats.limit(0.25)
-
-        act("choose the scan", lambda: self.ui.sourceSelector.setCurrentNode(scan))
-        self.scan = scan
-        act("choose the domain", lambda: self.session.setDomain("soft-tissue-ct"))
-        act("add a lesion", lambda: self.session.addPoint(tuple(self.position(scan))))
-        key = self.session.lesions.selected
-        for milliliters in (2.0, 3.0, 4.0):
-            act("pull a slider", lambda volume=milliliters: setattr(self.ui.volumeSlider, "value", volume))
-        act("generate", self.ui.generateButton.click)
-        act("keep", self.ui.keepButton.click)
-        act("undo", self.ui.undoButton.click)
-        act("redo", self.ui.redoButton.click)
-        act("add another", lambda: self.session.addPoint(tuple(self.position(scan, "left lung"))))
-        act("choose the first", lambda: self.session.select(key))
-        self.assertFalse({what: share for what, share in longest.items() if share > 1.0})

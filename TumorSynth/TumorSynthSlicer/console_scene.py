@@ -9,6 +9,7 @@ import slicer
 import slicer.util
 
 from TumorSynthLib.errors import OutputError, RequestError
+from TumorSynthLib.result import read_result
 from TumorSynthSlicer import outputs
 from TumorSynthSlicer.editing import removeNode
 from TumorSynthSlicer.marks import editsOf, markSynthetic, sourceOf, stemOf, syntheticName
@@ -90,8 +91,8 @@ def loadSeries(folder: Path, volume: Any, image: Path) -> Steps[EditResult]:
     _checkThere(volume)
     series = yield from growSeries(folder, volume, image)
     shown = [series.browser.GetProxyNode(node) for node in (series.volumes, series.segmentations)]
-    result = outputs.readResult(folder)
-    parts = [outputs.readResult(folder / name) for name in result["series"]]
+    result = read_result(folder)
+    parts = [read_result(folder / name) for name in result["series"]]
     return EditResult(shown[0], shown[1], result, parts, series.browser)
 
 
@@ -106,7 +107,7 @@ def loadShape(folder: Path, volume: Any, name: str) -> Steps[EditResult]:
     ------
     OutputError : ``output.result`` when it cannot be read.
     """
-    result = outputs.readResult(folder)
+    result = read_result(folder)
     if volume is not None:
         segments = yield from readSegments(folder)
         node = _segmentation(volume, segments, name)

@@ -11,13 +11,13 @@ from typing import Any
 import slicer
 
 from TumorSynthLib.errors import OutputError
+from TumorSynthLib.result import RESULT_FILE
 from TumorSynthSlicer.difference import changedBox
 from TumorSynthSlicer.export_files import exportFiles
 from TumorSynthSlicer.tasks import Steps
 
 UIDS = "DICOM.instanceUIDs"
 """Attribute of a volume that Slicer has loaded from its DICOM database."""
-_RESULT_FILE = "result.json"
 _NAMES = {".seg.nrrd": "segmentation.seg.nrrd", ".manifest.json": "manifest.json", ".nrrd": "image.nrrd"}
 """What the files of a result are called, by the end of their names in an export; the longer ends come first."""
 
@@ -80,7 +80,7 @@ def writeResult(
     told["changed"] = {"start": list(start), "stop": list(stop)}
     for path in (yield from exportFiles(folder, volumeNode, segmentationNode, told)):
         path.replace(folder / next(name for end, name in _NAMES.items() if path.name.endswith(end)))
-    _write(folder / _RESULT_FILE, json.dumps(told, allow_nan=False))
+    _write(folder / RESULT_FILE, json.dumps(told, allow_nan=False))
     return folder
 
 

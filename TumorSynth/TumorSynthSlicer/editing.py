@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 
 from TumorSynthLib.errors import RequestError, TumorSynthError
+from TumorSynthLib.result import read_result
 from TumorSynthSlicer import outputs
 from TumorSynthSlicer.history import Entry, History
 from TumorSynthSlicer.lesion import Lesion
@@ -83,7 +84,7 @@ class Editing:
         made = parameters.outputVolume is None
         volume = yield from outputs.ensureOutputVolume(parameters.source, parameters)
         self._made = self._made or made
-        series = outputs.readResult(folder).get("series", [])
+        series = read_result(folder).get("series", [])
         found = []
         for part in series or [""]:
             loaded = yield from outputs.loadResult(folder / part, volume, base)

@@ -1,17 +1,14 @@
 """NIfTI files, compressed, written in steps of some ten milliseconds (NumPy alone)."""
 
-import contextlib
-import os
-import secrets
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from TumorSynthLib.errors import OutputError
 from TumorSynthSlicer.nrrd_files import slabs
 from TumorSynthSlicer.nrrd_headers import checkVoxelType
 from TumorSynthSlicer.tasks import Steps
+from TumorSynthSlicer.whole_files import wholeFile
 
 _CODES = {"uint8": 2, "int16": 4, "int32": 8, "float32": 16, "float64": 64, "int8": 256, "uint16": 512, "uint32": 768}
 _STEP_BYTES = 1 << 19
@@ -43,22 +40,13 @@ def writeNifti(path: str | Path, array: np.ndarray, affine: np.ndarray, descript
     """
     path = Path(path)
     checkVoxelType(array.dtype, path.name)
-    partial = path.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    try:
-        with partial.open("wb") as file:
-            file.write(packer.compress(_header(array, np.asarray(affine, float), description)))
-            for slab in slabs(array, _STEP_BYTES):
-                file.write(packer.compress(slab.data))
-                yield
-            file.write(packer.flush())
-        partial.replace(path)
-    except OSError as error:
-        message = f"'{path}' cannot be written: {error.strerror or error}."
-        raise OutputError("output.failed", message, "Check the free space and the permissions of the folder.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with wholeFile(path) as file:
+        file.write(packer.compress(_header(array, np.asarray(affine, float), description)))
+        for slab in slabs(array, _STEP_BYTES):
+            file.write(packer.compress(slab.data))
+            yield
+        file.write(packer.flush())
     return path
 
 

@@ -4,20 +4,18 @@ Arrays are [k, j, i] as in 3D Slicer; boxes and affines are i, j, k, as in ``Tum
 left-handed grids and read whole files; here a box is read out of a memory map, bit for bit, whatever the grid.
 """
 
-import contextlib
 import hashlib
-import os
-import secrets
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from TumorSynthLib.errors import GeometryError, ImageError, OutputError
+from TumorSynthLib.errors import GeometryError, ImageError
 from TumorSynthLib.volume import Box
 from TumorSynthSlicer.nrrd_headers import Header, checkVoxelType, headerText, readHeader
 from TumorSynthSlicer.tasks import Steps, finished
+from TumorSynthSlicer.whole_files import wholeFile
 
 STEP_BYTES = 8 << 20
 """Most bytes that are written, read or compared in one step."""
@@ -51,25 +49,16 @@ def writeNrrd(
     """
     path = Path(path)
     checkVoxelType(array.dtype, path.name)
-    partial = path.with_name(f".partial-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
     packer = zlib.compressobj(1, zlib.DEFLATED, 31) if compress else None
-    try:
-        with partial.open("wb") as file:
-            file.write(headerText(array, affine, fields or {}, compress))
-            for slab in slabs(array, STEP_BYTES):
-                if slab.dtype.kind == "f" and not np.isfinite(slab).all():
-                    raise notFinite(path.name)
-                file.write(slab.data if packer is None else packer.compress(slab.data))
-                yield
-            if packer is not None:
-                file.write(packer.flush())
-        partial.replace(path)
-    except OSError as error:
-        message = f"'{path}' cannot be written: {error.strerror or error}."
-        raise OutputError("output.failed", message, "Check the free space and the permissions of the folder.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with wholeFile(path) as file:
+        file.write(headerText(array, affine, fields or {}, compress))
+        for slab in slabs(array, STEP_BYTES):
+            if slab.dtype.kind == "f" and not np.isfinite(slab).all():
+                raise notFinite(path.name)
+            file.write(slab.data if packer is None else packer.compress(slab.data))
+            yield
+        if packer is not None:
+            file.write(packer.flush())
     return path
 
 

@@ -1,6 +1,5 @@
 """Results in the scene: the output volume, what a result puts into it, and the manifest that tells of it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import slicer
 import slicer.util
 
 from TumorSynthLib.errors import OutputError
+from TumorSynthLib.result import read_result
 from TumorSynthSlicer.export_files import exportFiles
 from TumorSynthSlicer.grids import geometryOf
 from TumorSynthSlicer.history import Entry
@@ -30,13 +30,10 @@ __all__ = [
     "loadResult",
     "manifest",
     "manifestEntry",
-    "readResult",
     "revertEntry",
     "segmentationOf",
 ]
 
-RESULT_FILE = "result.json"
-"""Name of the description in a result folder."""
 _FILES = ("image", "mask", "region", "labels", "out")
 """Fields of a request that are paths: their folders are nobody's business."""
 _TOLD = (
@@ -68,23 +65,6 @@ class Loaded:
     """Its tumors by name; None for one that was removed."""
 
 
-def readResult(folder: str | Path) -> dict[str, Any]:
-    """The ``result.json`` of a result folder.
-
-    Raises
-    ------
-    OutputError : ``output.result`` when it is missing or not a result.
-    """
-    path = Path(folder) / RESULT_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise OutputError("output.result", f"'{path}' cannot be read: {error}.", "Generate again.") from error
-    if not isinstance(values, dict) or values.get("synthetic") != "SYNTHETIC":
-        raise OutputError("output.result", f"'{path}' is not a result of TumorSynth.", "Generate again.")
-    return values
-
-
 def loadResult(
     folder: str | Path, volumeNode: slicer.vtkMRMLScalarVolumeNode, basePath: str | Path | None = None
 ) -> Steps[Loaded]:
@@ -102,10 +82,10 @@ def loadResult(
 
     Raises
     ------
-    OutputError, ImageError, GeometryError : as ``readResult``, ``patchFrom`` and ``readSegments``.
+    OutputError, ImageError, GeometryError : as ``read_result``, ``patchFrom`` and ``readSegments``.
     """
     folder = Path(folder)
-    result = readResult(folder)
+    result = read_result(folder)
     patch = yield from patchFrom(folder, result, volumeNode, basePath)
     segments = yield from readSegments(folder)
     return Loaded(folder, result, patch, segments)

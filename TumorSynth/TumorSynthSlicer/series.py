@@ -8,9 +8,10 @@ import slicer
 import slicer.util
 
 from TumorSynthLib.errors import OutputError
+from TumorSynthLib.result import read_result
 from TumorSynthSlicer.grids import placeBeside
 from TumorSynthSlicer.marks import editsOf, markSynthetic, sourceOf, stemOf, syntheticName
-from TumorSynthSlicer.outputs import Loaded, loadResult, manifest, manifestEntry, readResult
+from TumorSynthSlicer.outputs import Loaded, loadResult, manifest, manifestEntry
 from TumorSynthSlicer.patches import apply
 from TumorSynthSlicer.segments import COLORS, outlined, outputSegmentation, setSegment, volumeMl
 from TumorSynthSlicer.tasks import Steps
@@ -55,7 +56,7 @@ def growSeries(folder: str | Path, source: slicer.vtkMRMLScalarVolumeNode, baseP
     OutputError : ``output.result`` when the folder holds no series; else as ``outputs.loadResult``.
     """
     folder = Path(folder)
-    names = readResult(folder).get("series")
+    names = read_result(folder).get("series")
     if not names:
         message = f"'{folder}' holds one result, expected a series of a growing tumor."
         raise OutputError("output.result", message, "Generate with the operation 'grow'.")
