@@ -190,7 +190,7 @@ def test_a_shape_alone_knows_its_domain(editor: Editor, tmp_path: Path) -> None:
         ({"at": [900.0, 0.0, 0.0]}, GeometryError, "outside the scan"),
         ({"domain": "knee-xray"}, RequestError, "soft-tissue-ct"),
         ({"shape": {"volume_ml": 5000.0}}, RequestError, "does not fit"),
-        ({"method": "flow"}, RequestError, "bridge"),
+        ({"method": "flow", "core": {"share": 0.3}}, RequestError, "core"),
         ({"rim": 0.5}, RequestError, "rim"),
         ({"image": "/nowhere/scan.nrrd"}, TumorSynthError, "scan.nrrd"),
     ],

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from TumorSynthLib.errors import Cancelled
-from TumorSynthLib.processes.bridge import BrownianBridge, column
+from TumorSynthLib.processes.bridge import BrownianBridge
+from TumorSynthLib.processes.process import column
 from TumorSynthLib.sampler import Denoiser, guided, sample, times
 
 EDGE = 32

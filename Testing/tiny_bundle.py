@@ -13,15 +13,36 @@ import numpy as np
 import torch
 
 from TumorSynthLib.bundle import Bundle, domain_entry, load_bundle, write_bundle
-from TumorSynthLib.configs import DOMAINS, BridgeConfig, CodecConfig, Domain, ShapeConfig, to_dict
+from TumorSynthLib.configs import (
+    DOMAINS,
+    SHAPE_TOKENS,
+    BridgeConfig,
+    CodecConfig,
+    Domain,
+    RefinerConfig,
+    ShapeConfig,
+    to_dict,
+)
 from TumorSynthLib.feature_names import TEXTURE_FEATURES
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
+from TumorSynthLib.nets.refiner import MaskRefiner
 from TumorSynthLib.nets.shape_gan import Generator
 from TumorSynthLib.nets.unet import BridgeUNet
-from TumorSynthLib.scaling import feature_statistics
+from TumorSynthLib.scaling import KNOTS, feature_statistics
 
 CODEC = CodecConfig(channels=(8,), res_layers=1, code_channels=2, patch=2)
-BRIDGE = BridgeConfig(latent_channels=16, channels=(8, 16), attention=(False, True), heads=2, token_width=16)
+BRIDGE = BridgeConfig(
+    latent_channels=16,
+    channels=(8, 16),
+    attention=(False, True),
+    heads=2,
+    token_width=16,
+    methods=METHODS,
+    shape_tokens=SHAPE_TOKENS,
+    shape_quantiles=tuple(tuple(np.linspace(low, high, KNOTS).tolist()) for low, high in ((0.3, 0.9),) * 3 + ((100.0, 1e5),)),
+)
+REFINER = RefinerConfig(features=8, width=8)
 SHAPE = ShapeConfig(grid=16, noise=8, channels=(16, 16, 8), token_width=16, heads=2)
 
 
@@ -29,8 +50,10 @@ def make_tiny_bundle(models: Path) -> Bundle:
     """The bundle ``tiny`` in a folder."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        codec, bridge, shape = Codec(CODEC), BridgeUNet(BRIDGE), Generator(SHAPE)
+        codec, bridge, shape, refiner = Codec(CODEC), BridgeUNet(BRIDGE), Generator(SHAPE), MaskRefiner(REFINER)
         torch.nn.init.normal_(bridge.leave.weight, std=0.02)
+        assert bridge.leave.bias is not None
+        bridge.leave.bias.data[-1] = 1.2  # about half of a box becomes tumor
     info: dict[str, Any] = {
         "id": "tiny",
         "version": "0",
@@ -38,13 +61,14 @@ def make_tiny_bundle(models: Path) -> Bundle:
         "intended_use": "tests",
         "training_data": "none",
         "domains": [domain_entry(domain, statistics(domain)) for domain in DOMAINS],
-        "networks": {"codec": asdict(CODEC), "bridge": to_dict(BRIDGE), "shape": to_dict(SHAPE)},
+        "networks": {"codec": asdict(CODEC), "bridge": to_dict(BRIDGE), "shape": to_dict(SHAPE), "refiner": to_dict(REFINER)},
         "shape_statistics": shape_statistics(),
     }
     weights: Mapping[str, Mapping[str, torch.Tensor]] = {
         "codec": codec.state_dict(),
         "bridge": bridge.state_dict(),
         "shape": shape.state_dict(),
+        "refiner": refiner.state_dict(),
     }
     folder: Path = write_bundle(models / "tiny", info, weights, "# Tiny\nRandom weights.\n")
     return load_bundle(folder)

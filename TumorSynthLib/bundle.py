@@ -77,6 +77,11 @@ class Bundle:
         return dict(self.info["networks"])
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """The synthesis methods that its network was trained for."""
+        return tuple(self.configs["bridge"].get("methods", ("bridge",)))
+
+    @property
     def shape_statistics(self) -> dict[str, Any]:
         """What the shape generator needs to know about the shapes it was trained on."""
         return dict(self.info.get("shape_statistics") or {})

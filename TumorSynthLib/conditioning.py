@@ -1,4 +1,4 @@
-"""From a mask on the working grid to what the bridge sees: the filled patch, soft masks and the support."""
+"""From a mask or a box on the working grid to what the network sees: the filled patch, soft masks and the support."""
 
 from collections.abc import Mapping, Sequence
 
@@ -45,6 +45,24 @@ def latent_masks(mask: Tensor, hidden: Tensor, factor: int) -> tuple[Tensor, Ten
     soft = F.avg_pool3d(torch.cat([mask, hidden], dim=1).float(), factor)
     touched = (soft[:, 1:] > 0).float()
     return soft, F.max_pool3d(touched, 3, 1, 1)
+
+
+def joint_latent(z: Tensor, tumor: Tensor, factor: int, binary: bool = False) -> Tensor:
+    """What ``flow`` makes: a latent (B, C, d, h, w) with the tumor's mask (B, 1, D, H, W) as one more channel, -1 to 1.
+
+    The mask is averaged over each latent cell, or, where ``binary``, sampled at its center as in TumorGen.
+    """
+    if binary:
+        middle = factor // 2
+        soft = tumor[..., middle::factor, middle::factor, middle::factor].float()
+    else:
+        soft = F.avg_pool3d(tumor.float(), factor)
+    return torch.cat([z, 2.0 * soft - 1.0], dim=1)
+
+
+def without_tumor(y: Tensor) -> Tensor:
+    """A latent with the mask channel of ``joint_latent`` for a place without a tumor."""
+    return torch.cat([y, -torch.ones_like(y[:, :1])], dim=1)
 
 
 def feature_scores(

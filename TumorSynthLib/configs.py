@@ -176,7 +176,7 @@ class CodecConfig:
 
 @dataclass(frozen=True)
 class BridgeConfig:
-    """The U-Net of the latent Brownian bridge, and the bridge itself."""
+    """The U-Net of the latent Brownian bridge, and the bridge itself; the other methods share the network."""
 
     latent_channels: int = 32
     """Channels of the latent."""
@@ -201,6 +201,36 @@ class BridgeConfig:
     variance: float = 0.1
     """Scale s of the bridge variance, delta_t = 2 s (m_t - m_t^2): about the variance of x0 - y in standardized latents.
     (The published s = 1 would drown a soft-tissue tumor in noise ten times its own variance.)"""
+    methods: tuple[str, ...] = ("bridge",)
+    """Methods that the network was trained for."""
+    shape_tokens: tuple[str, ...] = ()
+    """Shape features with a token, for ``flow``, which makes the mask as well; they follow ``tokens``."""
+    shape_quantiles: tuple[tuple[float, ...], ...] = ()
+    """Scale of each of them, as quantiles over real tumors (see ``scaling``)."""
+    diffusion_objective: str = "residual"
+    """What the network predicts in ``diffusion``: ``epsilon``, ``v`` or ``residual`` (x0 - y)."""
+    flow_objective: str = "residual"
+    """What the network predicts in ``flow``: ``velocity`` or ``residual``."""
+
+    @property
+    def all_tokens(self) -> tuple[str, ...]:
+        """Names of all tokens."""
+        return (*self.tokens, *self.shape_tokens)
+
+    @property
+    def joint(self) -> bool:
+        """Whether the network takes and makes the mask as one more channel."""
+        return "flow" in self.methods
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """The mask refiner of ``flow``."""
+
+    features: int = 48
+    """Channels of the decoder before its last step."""
+    width: int = 16
+    """Channels at half the resolution of the working grid; half as many at the full one."""
 
 
 @dataclass(frozen=True)
@@ -241,12 +271,17 @@ class WorkConfig:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """A JSON-ready dictionary of a config."""
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+    return {key: _nested(value, list) for key, value in asdict(config).items()}
 
 
 def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """A config of the given class from its JSON; the inverse of ``to_dict``."""
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+    return kind(**{key: _nested(value, tuple) for key, value in values.items()})
+
+
+def _nested(value: Any, kind: type) -> Any:
+    """Sequences, and sequences in them, as lists or as tuples."""
+    return kind(_nested(item, kind) for item in value) if isinstance(value, (list, tuple)) else value
 
 
 @dataclass(frozen=True)
@@ -295,5 +330,7 @@ class DrawConfig:
     """Newly drawn healthy regions that are in use at a time."""
     share: float = 0.75
     """Share of the healthy samples that are newly drawn ones."""
+    binary: bool = False
+    """Whether ``flow`` learns a binary mask on the latent grid, as TumorGen does, rather than a soft one."""
     memory_gb: float = 2.0
     """Encodings kept in memory, per process; which are kept changes the time, never the result."""

@@ -12,9 +12,11 @@ import torch
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.existing import no_room
+from TumorSynthLib.json_checks import Point
 from TumorSynthLib.live_files import Boxed, LiveFiles
-from TumorSynthLib.placing import organ_of, place_of, placed_targets
+from TumorSynthLib.placing import box_of, organ_of, place_of, placed_targets
 from TumorSynthLib.protocol import Request, shape_targets
+from TumorSynthLib.scene import inside_box
 from TumorSynthLib.shape import ShapeGenerator, organ_token, solve_shape
 from TumorSynthLib.shape_targets import kept_targets, plan_shape
 from TumorSynthLib.volume import Box, Geometry, Volume, mask_box
@@ -69,6 +71,9 @@ class LiveShapes:
         """
         self._alive = alive
         geometry = self._geometry(request)
+        if request.method == "flow" and request.op == "insert":
+            # The mask is made with the texture, so all that is known is where it will be.
+            return self._boxed(box_of(request), geometry)
         painted = None if request.mask is None else self._mask(request.mask, _labels(request), geometry)
         if painted is None or (request.op == "insert" and request.shape):
             volume = None if painted is None else painted.volume
@@ -80,6 +85,13 @@ class LiveShapes:
             targets = kept_targets(shape_targets(request), painted.measured)
             return self._solved(request, geometry, targets, painted.center, painted.rotation)
         return LiveShape(painted.volume, painted.measured)
+
+    def _boxed(self, box: tuple[Point, Point], geometry: Geometry) -> LiveShape:
+        """The box, on a grid that is as coarse as that of a tumor of its size."""
+        low, high = np.array(box)
+        steps = _steps(float(np.prod(high - low)), geometry.spacing)
+        part = _Part.around(geometry, steps, 0.5 * (low + high), 0.5 * float(np.linalg.norm(high - low)))
+        return LiveShape(Volume(inside_box(box, part.geometry, None), part.geometry), {})
 
     def _mask(self, path: str, labels: tuple[int, ...], geometry: Geometry) -> Boxed:
         return self._files.mask(path, labels, geometry, self._alive)

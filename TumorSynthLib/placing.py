@@ -12,10 +12,13 @@ from TumorSynthLib.json_checks import Point
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
 from TumorSynthLib.shape import ShapeGenerator, solve_shape
+from TumorSynthLib.shape_field import BALL_VOLUME
 from TumorSynthLib.volume import Geometry, Volume, mask_box
 
 BOX_SHARE = 0.35
 """Share of a box that a tumor fills where no size is asked for; a ball that touches all sides fills 0.52."""
+ROOM = 1.4
+"""Edge of the cube around a point that stands for a box, over the diameter of the ball of the asked volume."""
 AIR_SHARE = 0.3
 """Share of a new tumor in air from which on the user is told."""
 
@@ -78,6 +81,17 @@ def place_alone(request: Request, generator: ShapeGenerator, organ: str) -> tupl
         edge *= 2
     kept = box.expanded(np.full(3, 2), geometry.shape)
     return Volume(result.mask, geometry).cropped(kept), result.warnings
+
+
+def box_of(request: Request) -> tuple[Point, Point]:
+    """The box of a request, RAS mm; around a point, a cube that leaves room around a ball of the asked volume."""
+    if request.box is not None:
+        return request.box
+    assert request.at is not None
+    volume = shape_targets(request)["shape_VoxelVolume"]
+    half = 0.5 * ROOM * 2.0 * float(np.cbrt(volume / BALL_VOLUME))
+    low, high = (tuple(value + side * half for value in request.at) for side in (-1.0, 1.0))
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
 def _grid_in_box(box: tuple[Point, Point]) -> Geometry:

@@ -14,7 +14,8 @@ from TumorSynthLib.errors import RequestError
 from TumorSynthLib.feature_names import SHAPE_ALIASES, SHAPE_FEATURES, TEXTURE_FEATURES
 from TumorSynthLib.inquiry import INQUIRIES, Inquiry, parse_inquiry
 from TumorSynthLib.json_checks import Point
-from TumorSynthLib.request_fields import FORMATS, METHODS, OPS, PARSERS, SCHEMA, check_schema
+from TumorSynthLib.methods import METHODS
+from TumorSynthLib.request_fields import FORMATS, OPS, PARSERS, SCHEMA, check_schema
 
 __all__ = [
     "EVENTS",

@@ -7,10 +7,10 @@ from typing import Any
 from TumorSynthLib import json_checks as check
 from TumorSynthLib.errors import RequestError
 from TumorSynthLib.feature_names import SHAPE_ALIASES, SHAPE_FEATURES, TEXTURE_FEATURES
+from TumorSynthLib.methods import METHODS
 
 SCHEMA = 1
 OPS = ("insert", "edit", "remove", "move", "grow", "shape", "lesions")
-METHODS = ("bridge", "diffusion", "flow")
 FORMATS = ("nrrd", "nii.gz")
 
 _UNIT_RANGE = ("shape_Sphericity", "shape_Elongation", "shape_Flatness")

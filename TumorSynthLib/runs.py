@@ -24,7 +24,7 @@ from TumorSynthLib.scene import Scene, Source, read_scene, read_source
 from TumorSynthLib.shape_measure import measure_mask
 from TumorSynthLib.stages import Progress, Timer, alive, overall, part_of
 from TumorSynthLib.synthesis import Synthesis, Synthesizer
-from TumorSynthLib.targets import choose_target
+from TumorSynthLib.targets import Target, choose_target
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import sha256_file, write_segmentation, write_volume
 
@@ -80,20 +80,10 @@ class Run:
         volume_ml : of a time point.
         """
         models, timer = self.models, self.timer
-        progress("shape", 0.0)
-        with timer.stage("shape"):
-            target = choose_target(request, scene, models.shapes, alive(progress, "shape"), volume_ml)
-        if self.show is not None:
-            self.show(target.mask, scene.scan.geometry)
-        with timer.stage("texture"):
-            synthesizer = Synthesizer(models.bundle, models.texture)
-            if not target.parts:
-                finished = healed = synthesizer.healed(request, scene, target.mask, progress)
-            else:
-                if target.replaced is not None and healed is None:
-                    healed = synthesizer.healed(request, scene, target.replaced, lambda stage, share: progress("shape", 0.0))
-                base = scene if healed is None else healed.scene
-                finished = synthesizer.tumor(request, base, target, progress)
+        if request.method == "flow" and request.op == "insert":
+            target, finished = self._in_box(request, scene, progress)
+        else:
+            target, finished, healed = self._in_mask(request, scene, progress, healed, volume_ml)
         progress("measuring", 0.0)
         with timer.stage("measuring"):
             check = alive(progress, "measuring")
@@ -108,6 +98,34 @@ class Run:
         found += implausible(models.bundle, scene.domain.id, target.requested, asked) if target.parts else []
         found += quality_warnings(quality) if quality is not None else []
         return Outcome(request, scene, finished.scene, target, finished.made, measured, parts, quality, finished.steps, found)
+
+    def _in_box(self, request: Request, scene: Scene, progress: Progress) -> tuple[Target, Synthesis]:
+        """Mask and texture together."""
+        with self.timer.stage("texture"):
+            target, finished = Synthesizer(self.models.bundle, self.models.texture).in_box(request, scene, progress)
+        if self.show is not None:
+            self.show(target.mask, scene.scan.geometry)
+        return target, finished
+
+    def _in_mask(
+        self, request: Request, scene: Scene, progress: Progress, healed: Synthesis | None, volume_ml: float | None
+    ) -> tuple[Target, Synthesis, Synthesis | None]:
+        """The mask first, then the texture in it; and the healed scan, where something had to go."""
+        models, timer = self.models, self.timer
+        progress("shape", 0.0)
+        with timer.stage("shape"):
+            target = choose_target(request, scene, models.shapes, alive(progress, "shape"), volume_ml)
+        if self.show is not None:
+            self.show(target.mask, scene.scan.geometry)
+        with timer.stage("texture"):
+            synthesizer = Synthesizer(models.bundle, models.texture)
+            if not target.parts:
+                finished = synthesizer.healed(request, scene, target.mask, progress)
+                return target, finished, finished
+            if target.replaced is not None and healed is None:
+                healed = synthesizer.healed(request, scene, target.replaced, lambda stage, share: progress("shape", 0.0))
+            base = scene if healed is None else healed.scene
+            return target, synthesizer.tumor(request, base, target, progress), healed
 
     def write_image(
         self, edited: Volume, segments: Mapping[str, np.ndarray], labels: Volume | None, folder: str, report: Progress
@@ -298,6 +316,7 @@ def _carried(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, np.
 
 
 def _removal_warnings(request: Request) -> list[str]:
-    if request.op == "remove" and request.candidates > 1:
-        return ["Removal writes the best guess: one step, one candidate."]
-    return []
+    if request.op != "remove":
+        return []
+    found = ["Removal writes the best guess: one step, one candidate."] if request.candidates > 1 else []
+    return found + ([f"Removal is done by the bridge, not by '{request.method}'."] if request.method != "bridge" else [])

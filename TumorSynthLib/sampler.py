@@ -1,14 +1,15 @@
-r"""Sampling the bridge: DBIM with a booting step (few steps), or ancestral as published (many steps).
+r"""Sampling any of the processes: without fresh noise (few steps), or ancestral (many steps).
 
 Both step from t to s < t by
 
 .. math::
 
-   x_s = (1 - m_s) \hat x_0 + m_s y + \sqrt{(\delta_s - \rho^2) / \delta_t} (x_t - (1 - m_t) \hat x_0 - m_t y) + \rho \epsilon
+   x_s = a_s \hat x_0 + b_s y + \sqrt{(c_s^2 - \rho^2) / c_t^2} (x_t - a_t \hat x_0 - b_t y) + \rho \epsilon
 
-which keeps the marginals of the bridge for every rho (Zheng et al., DBIM, ICLR 2025). Ancestral: rho^2 is the posterior
-variance. DBIM: rho = 0, but for the first step, which starts at y, where there is no noise to carry on, and draws the full
-variance instead ("booting noise"). Without it all samples would coincide.
+which keeps the marginals of the process for every rho (Song et al., DDIM, ICLR 2021; Zheng et al., DBIM, ICLR 2025). Ancestral:
+rho^2 is the posterior variance. Otherwise rho = 0: that is DBIM for the bridge, DDIM for diffusion, and Euler's method for the
+rectified flow. The bridge starts at y, where there is no noise to carry on; its first step draws the full variance instead
+("booting noise"). Without it all samples would coincide.
 """
 
 from collections.abc import Callable
@@ -17,10 +18,24 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.processes.bridge import BrownianBridge
+from TumorSynthLib.processes.diffusion import Diffusion
+from TumorSynthLib.processes.flow import RectifiedFlow
+from TumorSynthLib.processes.process import TINY, Process, column
 
 Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """x_t, y (B, C, d, h, w) and t (B,) to the estimate of x0."""
+
+
+def processes(config: BridgeConfig) -> dict[str, Process]:
+    """The processes that a network was trained for, by method."""
+    made: dict[str, Process] = {
+        "bridge": BrownianBridge(config.variance, config.objective),
+        "diffusion": Diffusion(config.diffusion_objective),
+        "flow": RectifiedFlow(config.flow_objective),
+    }
+    return {method: made[method] for method in config.methods}
 
 
 def times(steps: int, spacing: str = "quadratic") -> list[float]:
@@ -49,7 +64,7 @@ def guided(conditioned: Denoiser, free: Denoiser, weight: float) -> Denoiser:
 
 def sample(
     denoiser: Denoiser,
-    bridge: BrownianBridge,
+    process: Process,
     y: Tensor,
     support: Tensor,
     *,
@@ -63,28 +78,37 @@ def sample(
     Parameters
     ----------
     denoiser : estimates x0.
-    bridge : schedule.
+    process : which path is followed.
     y : latent of the place without the tumor, (B, C, d, h, w).
-    support : 1 where the edit can touch the latent, 0 elsewhere, (B, 1, d, h, w).
+    support : 1 where the edit can touch the latent, 0 elsewhere, (B, 1, d, h, w); elsewhere x is y.
     steps : evaluations of the denoiser; 1 gives the posterior mean.
     noise : draws a standard normal of y's shape; one generator per sample, so the batch size changes nothing.
-    ancestral : the published sampler, with linear time steps.
+    ancestral : with the noise of the posterior in every step, as the bridge was published, and evenly spaced times.
     progress : called after each step with the number of steps done; may raise to cancel.
     """
-    line = times(steps, "linear" if ancestral else "quadratic")
-    x = y
+    line = times(steps, "quadratic" if process.quadratic and not ancestral else "linear")
+    first = torch.ones_like(y[:, 0, 0, 0, 0])
+    x = beginning(process, y, support, noise)
+    from_noise = x is not y
     for number, (now, then) in enumerate(pairwise(line)):
-        t, s = torch.full_like(y[:, 0, 0, 0, 0], now), torch.full_like(y[:, 0, 0, 0, 0], then)
+        t, s = now * first, then * first
         x0 = y + support * (denoiser(x, y, t) - y)
-        fresh = bridge.posterior_variance(s, t) if ancestral or number == 0 else torch.zeros_like(s)
-        x = _step(bridge, x0, x, y, (t, s, fresh), noise, support)
+        booting = number == 0 and not from_noise
+        fresh = process.posterior_variance(s, t) if ancestral or booting else torch.zeros_like(s)
+        x = _step(process, x0, x, y, (t, s, fresh), noise, support)
         if progress is not None:
             progress(number + 1)
     return x
 
 
+def beginning(process: Process, y: Tensor, support: Tensor, noise: Callable[[], Tensor]) -> Tensor:
+    """x at t = 1: y itself for the bridge, else noise on the support."""
+    _, b, c = map(column, process.coefficients(torch.ones_like(y[:, 0, 0, 0, 0])))
+    return y + support * ((b - 1.0) * y + c * noise()) if bool((c.square() > TINY).any()) else y
+
+
 def _step(
-    bridge: BrownianBridge,
+    process: Process,
     x0: Tensor,
     x: Tensor,
     y: Tensor,
@@ -92,10 +116,11 @@ def _step(
     noise: Callable[[], Tensor],
     support: Tensor,
 ) -> Tensor:
-    t, s, fresh = (value.view(-1, 1, 1, 1, 1) for value in at)
-    ahead, behind = bridge.delta(t), bridge.delta(s)
-    carried = ((behind - fresh).clamp(min=0.0) / ahead.clamp(min=1e-12)).sqrt() * (ahead > 1e-12)
-    moved = (1.0 - s) * x0 + s * y + carried * (x - (1.0 - t) * x0 - t * y)
-    if float(fresh.max()) > 0.0:
-        moved = moved + fresh.sqrt() * noise() * support
-    return moved
+    t, s, fresh = at
+    (a_t, b_t, c_t), (a_s, b_s, c_s) = (tuple(map(column, process.coefficients(time))) for time in (t, s))
+    rho = column(fresh)
+    carried = ((c_s.square() - rho).clamp(min=0.0) / c_t.square().clamp(min=TINY)).sqrt() * (c_t.square() > TINY)
+    moved = a_s * x0 + b_s * y + carried * (x - a_t * x0 - b_t * y)
+    if float(rho.max()) > 0.0:
+        moved = moved + rho.sqrt() * noise()
+    return y + support * (moved - y)

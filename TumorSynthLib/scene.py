@@ -14,7 +14,7 @@ from TumorSynthLib.features import measure_texture
 from TumorSynthLib.intensity import Intensity, fit_intensity
 from TumorSynthLib.json_checks import Point
 from TumorSynthLib.protocol import Request
-from TumorSynthLib.volume import Volume, mask_box
+from TumorSynthLib.volume import Geometry, Volume, mask_box
 from TumorSynthLib.volume_io import mask_on_grid, read_mask, read_metadata, read_volume, sha256_file
 
 MIN_SIZE = 8
@@ -89,7 +89,7 @@ def read_scene(request: Request, bundle: Bundle, source: Source) -> Scene:
     region = None
     if request.region is not None:
         region = mask_on_grid(read_mask(request.region, request.region_label), scan.geometry)
-    allowed = region if request.box is None else _inside_box(request.box, scan, region)
+    allowed = region if request.box is None else inside_box(request.box, scan.geometry, region)
     domain, warnings = choose_domain(request.domain, bundle.domains, scan, source.metadata, _center(request, scan, painted))
     if domain.unit == "SUV" and scan.unit not in ("", "SUV", "GML"):
         raise ImageError(
@@ -160,15 +160,15 @@ def _center(request: Request, scan: Volume, painted: np.ndarray | None) -> np.nd
     return scan.geometry.to_ras((np.array(scan.array.shape) - 1) / 2)
 
 
-def _inside_box(box: tuple[Point, Point], scan: Volume, region: np.ndarray | None) -> np.ndarray:
+def inside_box(box: tuple[Point, Point], geometry: Geometry, region: np.ndarray | None) -> np.ndarray:
     """A box and a region as one mask on the scan's grid."""
     low, high = np.min(box, axis=0), np.max(box, axis=0)
-    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in scan.array.shape), indexing="ij", sparse=True)
-    inside = np.ones(scan.array.shape, bool)
+    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in geometry.shape), indexing="ij", sparse=True)
+    inside = np.ones(geometry.shape, bool)
     for row in range(3):
         place = sum(
-            (axes[axis] * np.float32(scan.geometry.affine[row, axis]) for axis in range(3)),
-            np.float32(scan.geometry.affine[row, 3]),
+            (axes[axis] * np.float32(geometry.affine[row, axis]) for axis in range(3)),
+            np.float32(geometry.affine[row, 3]),
         )
         inside &= (place >= low[row]) & (place <= high[row])
     if not inside.any():

@@ -8,8 +8,9 @@ import numpy as np
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.edit import Candidate, TextureEdit, edit_texture
+from TumorSynthLib.joint_insertion import tumors_in_box
 from TumorSynthLib.neighborhood import displaced, relaxed, with_rim
-from TumorSynthLib.protocol import Request
+from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
 from TumorSynthLib.targets import Part, Target
 from TumorSynthLib.texture import Sampling, TextureModel
@@ -103,11 +104,24 @@ class Synthesizer:
             edit = TextureEdit(mask, dict(part.asked), noise=request.noise, drawn=drawn, judged=part.mask)
             seeds = candidate_seeds(request.seed, request.candidates, number)
             report = _share(progress, number, len(target.parts))
-            candidates = edit_texture(scene, edit, self.texture, Sampling(request.steps, request.guidance, seeds), report)
+            sampling = Sampling(request.steps, request.guidance, seeds, method=request.method)
+            candidates = edit_texture(scene, edit, self.texture, sampling, report)
             scene = replace(scene, scan=candidates[0].apply(scene.scan))
             made.append(Made(part, drawn, candidates))
             warnings += [*candidates[0].warnings, *self._untold(part)]
         return Synthesis(scene, made, request.steps, warnings)
+
+    def in_box(self, request: Request, scene: Scene, progress: StageProgress) -> tuple[Target, Synthesis]:
+        """The scan with a tumor whose mask the network makes as well, and that mask as the target; see ``tumors_in_box``."""
+        seeds = candidate_seeds(request.seed, request.candidates)
+        found = tumors_in_box(request, scene, self.texture, seeds, progress)
+        best = found[0]
+        part = Part("tumor", best.mask, scene.texture, None)
+        target = Target(best.mask, (part,), None, shape_targets(request), [])
+        made = Made(part, {}, [tumor.candidate for tumor in found])
+        scene = replace(scene, scan=best.candidate.apply(scene.scan))
+        warnings = [*best.warnings, *best.candidate.warnings, *self._untold(part)]
+        return target, Synthesis(scene, [made], request.steps, warnings)
 
     def _drawn(self, request: Request, scene: Scene, target: Target) -> list[dict[str, float]]:
         """For each part the features that nobody asked for: those of the tumor that was there, or of a typical one."""

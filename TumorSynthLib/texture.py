@@ -1,21 +1,27 @@
-"""The texture model: codec, bridge and feature scales of a bundle, warm on one device."""
+"""The texture model: codec, network and feature scales of a bundle, warm on one device."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.conditioning import feature_scores, filled_region, latent_masks, without_region
-from TumorSynthLib.configs import BridgeConfig, CodecConfig, Domain, from_dict
+from TumorSynthLib.conditioning import feature_scores, filled_region, latent_masks, without_region, without_tumor
+from TumorSynthLib.configs import BridgeConfig, CodecConfig, Domain, RefinerConfig, from_dict
 from TumorSynthLib.memory import is_lack_of_memory, lack_of_memory
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
+from TumorSynthLib.nets.refiner import MaskRefiner
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
-from TumorSynthLib.processes.bridge import BrownianBridge
-from TumorSynthLib.sampler import Denoiser, guided, sample
+from TumorSynthLib.processes.process import Process
+from TumorSynthLib.sampler import Denoiser, guided, processes, sample
 from TumorSynthLib.scaling import FeatureScale, scales
+
+Made = TypeVar("Made")
+"""What is made on a device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +37,8 @@ class Task:
     spacing: float
     """Working voxel in mm."""
     features: Mapping[str, float] | None
-    """Asked texture features in domain values for a tumor (may be empty); None for healthy tissue."""
+    """Asked texture features in domain values for a tumor (may be empty; for ``flow`` also shape features); None for healthy
+    tissue."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,9 @@ class Sampling:
     seeds: Sequence[int] = (0,)
     """One seed per sample."""
     ancestral: bool = False
-    """The published sampler instead of DBIM."""
+    """The published sampler of the bridge instead of DBIM."""
+    method: str = "bridge"
+    """``bridge`` or ``diffusion``."""
 
 
 class TextureModel:
@@ -63,13 +72,20 @@ class TextureModel:
         self.codec.load_state_dict(bundle.weights("codec"))
         self.network = BridgeUNet(from_dict(BridgeConfig, bundle.network("bridge")))
         self.network.load_state_dict(bundle.weights("bridge"))
+        self.refiner: MaskRefiner | None = None
+        if "flow" in self.network.config.methods:
+            self.refiner = MaskRefiner(from_dict(RefinerConfig, bundle.network("refiner")))
+            self.refiner.load_state_dict(bundle.weights("refiner"))
+            self.refiner.to(self.device).eval().requires_grad_(False)
         for net in (self.codec, self.network):
             net.to(self.device).eval().requires_grad_(False)
         self.config = self.network.config
-        self.bridge = BrownianBridge(self.config.variance, self.config.objective)
+        self.processes = processes(self.config)
         self.domains = [domain.id for domain in bundle.domains]
         self.removal_weights = {domain.id: bundle.removal_weight(domain.id) for domain in bundle.domains}
         self.scales: dict[str, dict[str, FeatureScale]] = {d.id: scales(bundle.statistics(d.id)) for d in bundle.domains}
+        quantiles = zip(self.config.shape_tokens, self.config.shape_quantiles, strict=True)
+        self.shape_scales = {name: FeatureScale(tuple(line)) for name, line in quantiles}
 
     def synthesize(self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None = None) -> np.ndarray:
         """Network input with the region replaced, one volume per seed.
@@ -90,27 +106,82 @@ class TextureModel:
         ------
         DeviceError : when the device runs out of memory.
         """
+        return self._on_device(sampling, lambda: self._synthesize(task, sampling, progress))
+
+    def joint(
+        self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Tumors with masks of their own inside a box, one per seed, by the method ``flow``.
+
+        Parameters
+        ----------
+        task : patch, box as its mask, and what is asked.
+        sampling : steps, guidance, seeds.
+        progress : called with the share of steps done; may raise to cancel.
+
+        Returns
+        -------
+        Network input with the content of the box replaced, and the tumor's mask, 0 to 1 and 0 outside the box: float32
+        (seeds, size, size, size) each.
+
+        Raises
+        ------
+        DeviceError : when the device runs out of memory.
+        """
+        return self._on_device(sampling, lambda: self._joint(task, sampling, progress))
+
+    def _on_device(self, sampling: Sampling, make: Callable[[], Made]) -> Made:
         try:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
-                return self._synthesize(task, sampling, progress)
+                return make()
         except (RuntimeError, MemoryError) as error:
             if not is_lack_of_memory(error):
                 raise
             raise lack_of_memory("sampling", self.device.type, len(sampling.seeds)) from error
 
     def _synthesize(self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None) -> np.ndarray:
-        v = torch.from_numpy(task.v)[None, None].to(self.device)
-        mask = torch.from_numpy(task.mask)[None, None].to(self.device)
+        mask = self._tensor(task.mask)
         hidden = filled_region(mask)
-        filled = without_region(v, hidden)
+        filled = without_region(self._tensor(task.v), hidden)
         y = self.codec.encode(filled)
         soft, support = latent_masks(mask, hidden, self.codec.config.factor)
+        z = self._sample(task, y, soft, support, sampling, progress)
+        decoded = [self.codec.decode(one[None]) for one in z]
+        if task.features is None:
+            base = self.codec.decode(y)
+            decoded = [filled + image - base for image in decoded]
+        return _array(decoded)
+
+    def _joint(self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None) -> tuple[np.ndarray, np.ndarray]:
+        box = self._tensor(task.mask)
+        y = without_tumor(self.codec.encode(without_region(self._tensor(task.v), box)))
+        soft, support = latent_masks(box, box, self.codec.config.factor)
+        z = self._sample(task, y, soft, support, replace(sampling, method="flow"), progress)
+        assert self.refiner is not None
+        images, masks = [], []
+        for one in z:
+            features = self.codec.features(one[None, :-1])
+            images.append(features[1])
+            masks.append(self.refiner(features, one[None, -1:]).float().sigmoid() * box)
+        return _array(images), _array(masks)
+
+    def _sample(
+        self,
+        task: Task,
+        y: Tensor,
+        soft: Tensor,
+        support: Tensor,
+        sampling: Sampling,
+        progress: Callable[[float], None] | None,
+    ) -> Tensor:
+        """A latent for each seed."""
         count = len(sampling.seeds)
-        condition = self._condition(task, soft.expand(count, -1, -1, -1, -1))
+        process = self.processes[sampling.method]
+        condition = self._condition(task, soft.expand(count, -1, -1, -1, -1), sampling.method)
         y = y.expand(count, -1, -1, -1, -1)
-        z = sample(
-            self._denoiser(condition, sampling.guidance),
-            self.bridge,
+        return sample(
+            self._denoiser(process, condition, sampling.guidance),
+            process,
             y,
             support.expand(count, -1, -1, -1, -1),
             steps=sampling.steps,
@@ -118,25 +189,25 @@ class TextureModel:
             ancestral=sampling.ancestral,
             progress=None if progress is None else lambda done: progress(done / sampling.steps),
         )
-        decoded = torch.cat([self.codec.decode(one[None]) for one in z])
-        if task.features is None:
-            decoded = filled + decoded - self.codec.decode(y[:1])
-        return decoded[:, 0].float().cpu().numpy()
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array)[None, None].to(self.device)
 
     def filled(self, task: Task) -> np.ndarray:
         """Network input with the region and one voxel around it filled harmonically: what the bridge starts from."""
-        v, mask = (torch.from_numpy(array)[None, None].to(self.device) for array in (task.v, task.mask))
-        return without_region(v, filled_region(mask))[0, 0].cpu().numpy()
+        hidden = filled_region(self._tensor(task.mask))
+        return without_region(self._tensor(task.v), hidden)[0, 0].cpu().numpy()
 
     def reconstruct(self, v: np.ndarray) -> np.ndarray:
         """Network input after encoding and decoding, the best that the codec allows; float32, same shape."""
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
-            decoded = self.codec.decode(self.codec.encode(torch.from_numpy(v)[None, None].to(self.device)))
+            decoded = self.codec.decode(self.codec.encode(self._tensor(v)))
         return decoded[0, 0].float().cpu().numpy()
 
-    def _condition(self, task: Task, soft: Tensor) -> Condition:
+    def _condition(self, task: Task, soft: Tensor, method: str) -> Condition:
         count = soft.shape[0]
-        values, present = feature_scores(task.features or {}, self.config.tokens, self.scales[task.domain.id])
+        known = {**self.scales[task.domain.id], **(self.shape_scales if method == "flow" else {})}
+        values, present = feature_scores(task.features or {}, self.config.all_tokens, known)
         index = self.domains.index(task.domain.trained_as or task.domain.id)
 
         def rows(line: Sequence[float] | Sequence[bool]) -> Tensor:
@@ -149,20 +220,26 @@ class TextureModel:
             torch.full((count,), task.features is not None, device=self.device),
             torch.full((count,), index, dtype=torch.int64, device=self.device),
             torch.full((count,), task.spacing, device=self.device),
+            METHODS.index(method),
         )
 
-    def _denoiser(self, condition: Condition, guidance: float) -> Denoiser:
+    def _denoiser(self, process: Process, condition: Condition, guidance: float) -> Denoiser:
         def conditioned(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-            return self.bridge.estimate(self.network(x, y, t, condition), x, y)
+            return process.estimate(self.network(x, y, t, condition), x, y, t)
 
         if not bool(condition.present.any()):
             return conditioned
         average = condition.without_features()
 
         def free(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-            return self.bridge.estimate(self.network(x, y, t, average), x, y)
+            return process.estimate(self.network(x, y, t, average), x, y, t)
 
         return guided(conditioned, free, guidance)
+
+
+def _array(images: Sequence[Tensor]) -> np.ndarray:
+    """Volumes (1, 1, D, H, W) as one array, float32 (volumes, D, H, W)."""
+    return torch.cat(list(images))[:, 0].float().cpu().numpy()
 
 
 def _noise(seeds: Sequence[int], like: Tensor) -> Callable[[], Tensor]:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from TumorSynthLib.protocol import FORMATS, METHODS, SCHEMA
+from TumorSynthLib import methods
+from TumorSynthLib.protocol import FORMATS, SCHEMA
 
 Point = tuple[float, float, float]
 Corners = tuple[float, float, float, float, float, float]
@@ -74,7 +75,7 @@ _MODEL = (
     _option(str | None, "--device", help="auto, cpu, mps, cuda or cuda:N. [default: auto]"),
 )
 _SAMPLING = (
-    _option(str | None, "--method", help=f"One of: {', '.join(METHODS)}."),
+    _option(str | None, "--method", help=methods.told()),
     _option(int | None, "--steps", help="Sampling steps. [default: 10]"),
     _option(int | None, "--candidates", help="Samples to draw; the best measured is kept. [default: 1]"),
     _option(bool | None, "--noise/--no-noise", help="Restore the scan's high-frequency noise, or write the smooth prediction."),

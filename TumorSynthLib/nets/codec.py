@@ -46,10 +46,20 @@ class Codec(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Network input (B, 1, D, H, W) of a standardized latent (B, C, D/f, H/f, W/f)."""
-        code = unfold(z, self.config.patch) * self.std + self.mean
+        return self.features(z)[1]
+
+    def features(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What the decoder knows of a latent before its last step, at half the resolution of the network input, and its output.
+
+        (B, channels[0], D/2, H/2, W/2) and (B, 1, D, H, W).
+        """
+        hidden = unfold(z, self.config.patch) * self.std + self.mean
         if self.config.quantize:
-            code, _ = self.net.quantize(code)
-        return self.net.decoder(code).float()
+            hidden, _ = self.net.quantize(hidden)
+        *steps, last = self.net.decoder.blocks
+        for step in steps:
+            hidden = step(hidden)
+        return hidden.float(), last(hidden).float()
 
     def forward(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction, code and quantization loss (0 without quantization), for training."""

@@ -6,13 +6,14 @@ tokens alone learn to steer much later.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from TumorSynthLib.configs import BridgeConfig
+from TumorSynthLib.methods import METHODS
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,7 @@ class Condition:
     """What a batch of B samples is conditioned on."""
 
     mask: Tensor
-    """Soft tumor mask and soft filled region on the latent grid, (B, 2, d, h, w), in [0, 1]."""
+    """Soft tumor mask and soft filled region on the latent grid, (B, 2, d, h, w), in [0, 1]; for ``flow`` twice the box."""
     values: Tensor
     """Standardized feature values, (B, K); ignored where absent."""
     present: Tensor
@@ -31,10 +32,12 @@ class Condition:
     """Index of the domain, int64 (B,)."""
     spacing: Tensor
     """Working voxel in mm, (B,)."""
+    method: int = 0
+    """Index in ``METHODS`` of the method that all samples follow."""
 
     def without_features(self) -> "Condition":
         """The same with no feature asked for: the average tumor, for guidance."""
-        return Condition(self.mask, self.values, torch.zeros_like(self.present), self.tumor, self.domain, self.spacing)
+        return replace(self, present=torch.zeros_like(self.present))
 
 
 class Tokens(nn.Module):
@@ -42,7 +45,7 @@ class Tokens(nn.Module):
 
     def __init__(self, config: BridgeConfig, pooled: int) -> None:
         super().__init__()
-        count, width = len(config.tokens), config.token_width
+        count, width = len(config.all_tokens), config.token_width
         self.identity = nn.Parameter(torch.randn(count, width) * 0.5)
         self.value = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width))
         self.gain = nn.Parameter(torch.randn(count, width) * 0.5)
@@ -135,7 +138,11 @@ class Stage(nn.Module):
 
 
 class BridgeUNet(nn.Module):
-    """Predicts from x_t, y, time and condition what the objective of the bridge asks for; the latent's shape."""
+    """Predicts from x_t, y, time and condition what the objective of the process asks for; the latent's shape.
+
+    Methods share all weights but an embedding. ``flow`` has the soft mask as one more channel of x and of what comes out;
+    where the network knows ``flow``, the other methods see nothing there.
+    """
 
     def __init__(self, config: BridgeConfig) -> None:
         super().__init__()
@@ -146,7 +153,7 @@ class BridgeUNet(nn.Module):
         self.path = nn.Embedding(2, width)
         self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
         self.spacing = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width))
-        self.enter = nn.Conv3d(2 * config.latent_channels + 2, channels[0], 3, padding=1)
+        self.enter = nn.Conv3d(2 * config.latent_channels + 2 + config.joint, channels[0], 3, padding=1)
         self.down, self.shrink, self.up, self.grow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         current, kept = channels[0], [channels[0]]
         for level, size in enumerate(channels):
@@ -167,19 +174,32 @@ class BridgeUNet(nn.Module):
             if level > 0:
                 self.grow.append(nn.Conv3d(size, size, 3, padding=1))
         self.norm = nn.GroupNorm(8, current)
-        self.leave = nn.Conv3d(current, config.latent_channels, 3, padding=1)
+        self.leave = nn.Conv3d(current, config.latent_channels + config.joint, 3, padding=1)
         for parameter in self.leave.parameters():
             nn.init.zeros_(parameter)
+        self.method = nn.Embedding(len(METHODS), width) if len(config.methods) > 1 else None
+        if self.method is not None:
+            nn.init.zeros_(self.method.weight)
 
     def forward(self, x: Tensor, y: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        """x and y (B, C, d, h, w), time in [0, 1] (B,); d, h, w must divide by 2 ** (levels - 1)."""
+        """x (B, C, d, h, w), for ``flow`` with the mask as last channel, y alike; time in [0, 1] (B,).
+
+        d, h, w must divide by 2 ** (levels - 1). What comes out has the shape of x.
+        """
         tokens, exists, pooled = self.tokens(condition)
         embedding = pooled * condition.tumor[:, None] + self.time(waves(time)) + self.domain(condition.domain)
         log = torch.log(condition.spacing)
         embedding = embedding + self.path(condition.tumor.long()) + self.spacing(torch.stack([log, log.square()], dim=-1))
+        if self.method is not None:
+            embedding = embedding + self.method.weight[condition.method]
         embedding = F.silu(embedding)
         rest = (embedding, tokens, exists, condition.tumor)
-        h = self.enter(torch.cat([x, y, condition.mask], dim=1))
+        count = self.config.latent_channels
+        seen = [x[:, :count], y[:, :count], condition.mask]
+        if self.config.joint:
+            # The mask comes last, so that a network that learned without it starts from what it knows.
+            seen.append(x[:, count:] if x.shape[1] > count else torch.zeros_like(x[:, :1]))
+        h = self.enter(torch.cat(seen, dim=1))
         kept, down, shrink = [h], iter(self.down), iter(self.shrink)
         for level in range(len(self.config.channels)):
             for _ in range(self.config.blocks):
@@ -196,7 +216,7 @@ class BridgeUNet(nn.Module):
                 h = next(up)(torch.cat([h, kept.pop()], dim=1), *rest)
             if level > 0:
                 h = next(grow)(F.interpolate(h, scale_factor=2.0, mode="nearest"))
-        return self.leave(F.silu(self.norm(h))).float()
+        return self.leave(F.silu(self.norm(h)))[:, : x.shape[1]].float()
 
 
 def waves(time: Tensor, count: int = 32) -> Tensor:

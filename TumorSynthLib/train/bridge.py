@@ -1,6 +1,11 @@
-"""Train the latent Brownian bridge on tumors, on parts of tumors, and on healthy regions with and without their features."""
+"""Train the latent Brownian bridge on tumors, on parts of tumors, and on healthy regions with and without their features.
+
+The other methods, where ``network.methods`` names them, share its network: diffusion learns from the same regions, and the
+rectified flow from whole tumors in their boxes.
+"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +13,9 @@ from torch import Tensor
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import BridgeConfig, from_dict
-from TumorSynthLib.dataset import TrainingData, load_training_data
-from TumorSynthLib.errors import DataError
+from TumorSynthLib.dataset import TUMOR, TrainingData, load_training_data
+from TumorSynthLib.errors import DataError, RequestError
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.train.bridge_trainer import BridgeTrainer
 from TumorSynthLib.train.bridge_validation import Validation
@@ -24,6 +30,7 @@ from TumorSynthLib.train.journal import Say, silent
 from TumorSynthLib.train.latents import LatentCache
 from TumorSynthLib.train.loop import Loop
 from TumorSynthLib.train.presets import BridgeStage
+from TumorSynthLib.train.shape_tokens import shape_tokens
 from TumorSynthLib.train.team import Team
 from TumorSynthLib.train.wider import wide_enough
 
@@ -61,8 +68,10 @@ def train_bridge(
     content = wide_enough(load_training_data(data), stage.crop)
     network = _codec(codec, init, team.device)
     config, base, scales = _start(content, stage, out, init, network, say if team.leads else silent)
+    check_methods(config)
     check_crop(content, stage, config, network)
-    conditions = Conditions(content, config.tokens, scales)
+    config, shapes = shape_tokens(content, config)
+    conditions = Conditions(content, config.tokens, scales, shapes)
     held = np.array([is_validation(content.images[region.image].patient) for region in content.regions])
     chosen = np.flatnonzero(~held) if not held.all() else np.arange(len(held))
     weights = region_weights(conditions.kind, conditions.domain, chosen)
@@ -72,11 +81,46 @@ def train_bridge(
         if team.leads and not says_where_tumors_are(content.images):
             say("This training file does not say where all tumors are; prepare it again, lest one be taken for healthy tissue.")
     draw, precision = stage.draw, stage.train.precision
-    cache, held_cache = (LatentCache(network, team.device, precision, stage.crop, gb) for gb in (draw.memory_gb, 1.0))
+    cache, held_cache = (
+        LatentCache(network, team.device, precision, stage.crop, gb, draw.binary) for gb in (draw.memory_gb, 1.0)
+    )
     validation = Validation(content, conditions, np.flatnonzero(held), held_cache)
-    draws = RegionDraws(content, conditions, weights, draw, fresh)
+    regions = RegionDraws(content, conditions, weights, draw, fresh)
+    draws = dict.fromkeys(config.methods, regions)
+    if config.joint:
+        of_tumors = _some(np.where(conditions.kind == TUMOR, weights, 0.0))
+        draws["flow"] = RegionDraws(content, conditions, of_tumors, draw, None, boxed=True)
     Loop(BridgeTrainer(draws, cache, validation, config, stage.train, team, base), out, team, say, whole).run()
     return out
+
+
+def check_methods(config: BridgeConfig) -> None:
+    """Whether the methods are known, and the bridge, which heals, is the first.
+
+    Raises
+    ------
+    RequestError : when they are not.
+    """
+    if (
+        config.methods[:1] != ("bridge",)
+        or len(set(config.methods)) < len(config.methods)
+        or not {*config.methods} <= {*METHODS}
+    ):
+        message = f"network.methods is {','.join(config.methods)}."
+        raise RequestError("train.methods", message, f"Start with bridge, and add any of {', '.join(METHODS[1:])}, each once.")
+
+
+def _some(weights: np.ndarray) -> np.ndarray:
+    """The weights, unless there is nothing to draw.
+
+    Raises
+    ------
+    DataError : when all are zero.
+    """
+    if not weights.any():
+        message = "The training file has no whole tumors, which the method 'flow' learns from."
+        raise DataError("data.regions", message, "Add masks of tumors, or leave 'flow' out of network.methods.")
+    return weights
 
 
 def _codec(folder: Path | None, init: Bundle | None, device: str) -> Codec:
@@ -89,7 +133,7 @@ def _codec(folder: Path | None, init: Bundle | None, device: str) -> Codec:
 
 def _start(
     content: TrainingData, stage: BridgeStage, out: Path, init: Bundle | None, codec: Codec, say: Say
-) -> tuple[BridgeConfig, Mapping[str, Tensor] | None, Scales | None]:
+) -> tuple[BridgeConfig, Mapping[str, Mapping[str, Tensor]] | None, Scales | None]:
     """Network, weights and feature scales that training starts from."""
     saved = load_checkpoint(out)
     if saved is not None:
@@ -103,9 +147,13 @@ def _start(
         message = f"The bridge of bundle '{init.id}' works on the latents of another encoder."
         raise DataError("codec.other", message, "Leave --codec out, or fine-tune the codec with its encoder fixed.")
     config = from_dict(BridgeConfig, init.network("bridge"))
+    more = [method for method in stage.network.methods if method not in config.methods]
+    if more:
+        # What the bundle's network learned is the start of the other methods too.
+        config = replace(config, methods=(*config.methods, *more))
     scales, refitted = bundle_scales(content, config.tokens, init)
     say(f"Feature scales are those of bundle '{init.id}'" + (f", refitted for {', '.join(refitted)}." if refitted else "."))
-    return config, init.weights("bridge"), scales
+    return config, {name: init.weights(name) for name in ("bridge", "refiner") if name in init.configs}, scales
 
 
 def check_crop(content: TrainingData, stage: BridgeStage, config: BridgeConfig, codec: Codec) -> None:

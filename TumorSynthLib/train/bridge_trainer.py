@@ -1,4 +1,4 @@
-"""One step of a bridge training, and what is validated, kept and shown of it."""
+"""One step of a training of the bridge and of the methods that share its network, and what is validated and kept of it."""
 
 import math
 from collections.abc import Mapping
@@ -9,18 +9,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from TumorSynthLib.configs import BridgeConfig, TrainConfig
+from TumorSynthLib.configs import BridgeConfig, RefinerConfig, TrainConfig
+from TumorSynthLib.methods import METHODS
+from TumorSynthLib.nets.refiner import MaskRefiner
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
-from TumorSynthLib.processes.bridge import BrownianBridge
+from TumorSynthLib.sampler import processes
 from TumorSynthLib.train.bridge_validation import Validation
 from TumorSynthLib.train.codec import fingerprint
 from TumorSynthLib.train.common import Average, autocast, learning_rate, seeded, set_learning_rate
 from TumorSynthLib.train.conditions import draw_condition, stacked
 from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.feature_scales import stored_scales
+from TumorSynthLib.train.flow_loss import flow_loss, flow_weights, over_cells, refinement
 from TumorSynthLib.train.latents import LatentCache, Latents
 from TumorSynthLib.train.team import Team, generators, gradient_part
+from TumorSynthLib.train.widening import widened
 
+FIRST_METHOD = 0.5
+"""Share of the steps that follow the first of several methods."""
+_METHOD_STREAM = 11
 AT_THE_START = 0.2
 """Share of the samples trained where sampling starts, at t = 1: all there is at one step, and the posterior mean."""
 
@@ -30,63 +37,85 @@ class BridgeTrainer:
 
     Parameters
     ----------
-    draws : which regions samples are.
+    draws : which regions samples are, by method.
     cache : encodes them.
     validation : held-out regions.
     config, train : of the network and of the training.
     team : the processes that train together.
-    base : finished weights to start from.
+    base : finished weights to start from, of ``bridge`` and, where there is one, of ``refiner``.
     """
 
     def __init__(
         self,
-        draws: RegionDraws,
+        draws: Mapping[str, RegionDraws],
         cache: LatentCache,
         validation: Validation,
         config: BridgeConfig,
         train: TrainConfig,
         team: Team,
-        base: Mapping[str, Tensor] | None = None,
+        base: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.draws, self.cache, self.validation = draws, cache, validation
         self.config, self.train, self.team, self.device = config, train, team, team.device
+        self.processes = processes(config)
         self.warm = base is not None
         with seeded(train.seed):
             self.network = BridgeUNet(config)
+            self.refiner = MaskRefiner(RefinerConfig(features=cache.codec.config.channels[0])) if config.joint else None
         if base is not None:
-            self.network.load_state_dict(base)
+            self.network.load_state_dict(widened(base["bridge"], self.network))
         self.network.to(self.device)
         self.average = Average(self.network, train.ema)
-        self.bridge = BrownianBridge(config.variance, config.objective)
+        parameters = list(self.network.parameters())
+        if self.refiner is not None:
+            if base is not None and "refiner" in base:
+                self.refiner.load_state_dict(base["refiner"])
+            self.parallel_refiner = team.wrap(self.refiner.to(self.device))
+            self.refiner_average = Average(self.refiner, train.ema)
+            parameters += list(self.refiner.parameters())
         self.parallel = team.wrap(self.network)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), train.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(parameters, train.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
 
     def step(self, number: int, share: float) -> dict[str, float]:
         """One step; regions, conditions, times and noise of each sample come from the sample's own generator."""
         rate = learning_rate(self.train, number, share)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
-        encoded, total = self.cache.encoded, 0.0
+        encoded, total, method = self.cache.encoded, 0.0, self._method(number)
+        wrapped = [self.parallel, self.parallel_refiner] if method == "flow" else [self.parallel]
         for part in range(self.train.accumulate):
             rngs = generators(self.train.seed, number, self.team.items(self.train, part))
-            latents, condition = self._batch(rngs, number)
+            latents, condition = self._batch(rngs, number, method)
             t, noise = self._noise(rngs, latents)
-            with gradient_part(self.parallel, last=part == self.train.accumulate - 1):
+            with gradient_part(*wrapped, last=part == self.train.accumulate - 1):
                 loss = self.loss(latents, condition, t, noise).mean() / self.train.accumulate
                 loss.backward()
             total += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.average.update(self.network, number)
-        return {"loss": total, "rate": rate, "encoded": float(self.cache.encoded - encoded)}
+        if self.refiner is not None:
+            self.refiner_average.update(self.refiner, number)
+        name = "loss" if method == self.config.methods[0] else f"loss_{method}"
+        return {name: total, "rate": rate, "encoded": float(self.cache.encoded - encoded)}
 
-    def _batch(self, rngs: list[np.random.Generator], number: int) -> tuple[Latents, Condition]:
-        samples = [self.draws.sample(rng, number) for rng in rngs]
+    def _method(self, number: int) -> str:
+        """The method that all samples of a step follow: the first half the time."""
+        first, *others = self.config.methods
+        rng = np.random.default_rng((self.train.seed, number, _METHOD_STREAM))
+        return first if not others or rng.random() < FIRST_METHOD else others[int(rng.integers(len(others)))]
+
+    def _batch(self, rngs: list[np.random.Generator], number: int, method: str) -> tuple[Latents, Condition]:
+        samples = [self.draws[method].sample(rng, number) for rng in rngs]
         rows = [row for row, _ in samples]
         latents = self.cache.batch([wanted for _, wanted in samples])
-        shown = [draw_condition(rng, np.array([row.kind]), len(row.values)) for rng, row in zip(rngs, rows, strict=True)]
+        heals = method == "bridge"
+        shown = [draw_condition(rng, np.array([row.kind]), len(row.values), heals) for rng, row in zip(rngs, rows, strict=True)]
         present, tumor = (np.concatenate(parts) for parts in zip(*shown, strict=True))
-        return latents, stacked(rows, latents.masks, present, tumor)
+        if method != "flow":
+            # A mask that is given tells its shape.
+            present[:, len(self.config.tokens) :] = False
+        return latents, stacked(rows, latents.masks, present, tumor, method)
 
     def _noise(self, rngs: list[np.random.Generator], latents: Latents) -> tuple[Tensor, Tensor]:
         """Times (B,) on the grid of the bridge's time steps, and noise like the latents."""
@@ -97,14 +126,25 @@ class BridgeTrainer:
 
     def loss(self, latents: Latents, condition: Condition, t: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error on the support, three times as heavy inside the mask; per sample, (B,)."""
-        noise = noise * latents.support
-        x0 = latents.y + latents.support * (latents.x0 - latents.y)
-        x = self.bridge.forward(x0, latents.y, t, noise)
+        process, support = self.processes[METHODS[condition.method]], latents.support
+        x0 = latents.y + support * (latents.x0 - latents.y)
+        x = latents.y + support * (process.forward(x0, latents.y, t, noise) - latents.y)
         with autocast(self.device, self.train.precision):
-            prediction = self.parallel(x, latents.y, t, condition)
-        error = (prediction.float() - self.bridge.target(x0, latents.y, t, noise)).square().mean(dim=1, keepdim=True)
-        weight = latents.support * (0.5 + condition.mask[:, :1])
-        return (weight * error).sum(dim=(1, 2, 3, 4)) / weight.sum(dim=(1, 2, 3, 4)).clamp(min=1e-6)
+            prediction = self.parallel(x, latents.y, t, condition).float()
+        error = (prediction - process.target(x0, latents.y, t, noise)).square()
+        weight = support * (0.5 + condition.mask[:, :1])
+        if METHODS[condition.method] != "flow":
+            return process.weight(t) * over_cells(error.mean(dim=1, keepdim=True), weight)
+        estimate = latents.y + support * (process.estimate(prediction, x, latents.y, t) - latents.y)
+        loss = flow_loss(error, process.weight(t), estimate, x0, condition.mask[:, :1], support, t, self.train.extra)
+        return loss + self._refinement(latents, estimate, t)
+
+    def _refinement(self, latents: Latents, estimate: Tensor, t: Tensor) -> Tensor | float:
+        weight = flow_weights(self.train.extra)["refine"]
+        if weight == 0.0 or latents.tumor is None:
+            return 0.0
+        with autocast(self.device, self.train.precision):
+            return weight * refinement(self.parallel_refiner, self.cache.codec, estimate, latents.tumor, t)
 
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs."""
@@ -113,6 +153,7 @@ class BridgeTrainer:
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            **({} if self.refiner is None else {"refiner": self.refiner.state_dict()}),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -120,18 +161,27 @@ class BridgeTrainer:
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.refiner is not None:
+            self.refiner.load_state_dict(state["refiner"])
+            self.refiner_average.network.load_state_dict(state["refiner_average"])
 
     def exported(self) -> dict[str, Any]:
         """Config, feature scales and averaged weights."""
         return {**self._about(), "average": self.average.network.state_dict()}
 
     def _about(self) -> dict[str, Any]:
-        scales = stored_scales(self.draws.conditions.scales)
-        return {"config": asdict(self.config), "scales": scales, "encoder": fingerprint(self.cache.codec)}
+        scales = stored_scales(self.validation.conditions.scales)
+        about = {"config": asdict(self.config), "scales": scales, "encoder": fingerprint(self.cache.codec)}
+        if self.refiner is not None:
+            about |= {
+                "refiner_config": asdict(self.refiner.config),
+                "refiner_average": self.refiner_average.network.state_dict(),
+            }
+        return about
 
     def validate(self) -> dict[str, float]:
         """See ``Validation.numbers``."""
-        return self.validation.numbers(self.average.network, self.bridge)
+        return self.validation.numbers(self.average.network, self.processes)
 
     def score(self, values: Mapping[str, float]) -> float:
         """Mean of what is explained of healthy regions and of tumors with their features."""
@@ -139,4 +189,4 @@ class BridgeTrainer:
 
     def panels(self) -> dict[str, np.ndarray]:
         """See ``Validation.panels``."""
-        return self.validation.panels(self.average.network, self.bridge)
+        return self.validation.panels(self.average.network, self.processes)

@@ -1,15 +1,17 @@
-"""How well a bridge does on held-out patients, in numbers and in pictures."""
+"""How well a bridge, and the methods that share its network, do on held-out patients, in numbers and in pictures."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from TumorSynthLib.dataset import CHANGED, HEALTHY, TrainingData
+from TumorSynthLib.dataset import CHANGED, HEALTHY, TUMOR, TrainingData
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.unet import BridgeUNet
-from TumorSynthLib.processes.bridge import BrownianBridge
+from TumorSynthLib.processes.process import Process
+from TumorSynthLib.sampler import beginning
 from TumorSynthLib.train.common import autocast
 from TumorSynthLib.train.conditions import Conditions, stacked
 from TumorSynthLib.train.draws import prepared
@@ -33,6 +35,8 @@ class Plan:
     """Whether they are asked for at all."""
     tumor: bool
     """Whether the tumor path is taken."""
+    method: str = "bridge"
+    """Method that is followed."""
 
 
 class Validation:
@@ -50,54 +54,66 @@ class Validation:
         healthy = held[conditions.kind[held] == HEALTHY][::3][:MOST]
         changed = held[conditions.kind[held] == CHANGED][::3][:MOST]
         tumors = held[(conditions.kind[held] != HEALTHY) & (conditions.kind[held] != CHANGED)][:MOST]
+        whole = held[conditions.kind[held] == TUMOR][:MOST]
         self.plans = {
             "healthy": Plan(healthy, healthy, False, False),
             "tumor": Plan(tumors, tumors, True, True),
             "free": Plan(tumors, tumors, False, True),
             "swapped": Plan(tumors, np.roll(tumors, len(tumors) // 2), True, True),
             "changed": Plan(changed, changed, True, True),
+            "diffusion": Plan(tumors, tumors, True, True, "diffusion"),
+            "flow": Plan(whole, whole, True, True, "flow"),
         }
 
-    def numbers(self, network: BridgeUNet, bridge: BrownianBridge) -> dict[str, float]:
+    def numbers(self, network: BridgeUNet, processes: Mapping[str, Process]) -> dict[str, float]:
         """Share of the masked error of the harmonic fill that one step explains (1 is perfect, 0 nothing).
 
         ``healthy``: the healthy path on healthy regions. ``tumor``: tumors and parts with their features. ``free``: without.
-        ``swapped``: with the features of another region; control shows as tumor > free > swapped.
+        ``swapped``: with the features of another region; control shows as tumor > free > swapped. ``diffusion``: as ``tumor``.
+        ``flow``: latent and mask of whole tumors in their boxes.
         """
-        return {name: self._explained(plan, network, bridge) for name, plan in self.plans.items() if len(plan.rows)}
+        known = {name: plan for name, plan in self.plans.items() if plan.method in processes and len(plan.rows)}
+        return {name: self._explained(plan, network, processes[plan.method]) for name, plan in known.items()}
 
-    def panels(self, network: BridgeUNet, bridge: BrownianBridge) -> dict[str, np.ndarray]:
-        """For three regions of a kind, side by side: what the bridge starts from, the truth, and one step's prediction."""
+    def panels(self, network: BridgeUNet, processes: Mapping[str, Process]) -> dict[str, np.ndarray]:
+        """For three regions of a kind, side by side: what sampling starts from, the truth, and one step's prediction."""
         found = {}
-        for name in ("healthy", "tumor"):
+        for name in ("healthy", "tumor", "diffusion", "flow"):
             plan = self.plans[name]
-            some = Plan(plan.rows[:3], plan.sources[:3], plan.features, plan.tumor)
-            if len(some.rows):
-                latents, made = self._made(some, network, bridge)
-                columns = [decoded(self.cache.codec, z, self.cache.precision) for z in (latents.y, latents.x0, made)]
+            some = replace(plan, rows=plan.rows[:3], sources=plan.sources[:3])
+            if len(some.rows) and plan.method in processes:
+                latents, made = self._made(some, network, processes[plan.method])
+                codes = [z[:, : self.cache.codec.config.latent_channels] for z in (latents.y, latents.x0, made)]
+                columns = [decoded(self.cache.codec, z, self.cache.precision) for z in codes]
                 found[name] = picture([list(row) for row in np.stack(columns, axis=1)])
         return found
 
-    def _explained(self, plan: Plan, network: BridgeUNet, bridge: BrownianBridge) -> float:
+    def _explained(self, plan: Plan, network: BridgeUNet, process: Process) -> float:
         left = base = 0.0
         for start in range(0, len(plan.rows), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            latents, made = self._made(Plan(plan.rows[part], plan.sources[part], plan.features, plan.tumor), network, bridge)
+            latents, made = self._made(replace(plan, rows=plan.rows[part], sources=plan.sources[part]), network, process)
             weight = latents.masks[:, :1]
             left += float((weight * (made - latents.x0).square()).sum())
             base += float((weight * (latents.y - latents.x0).square()).sum())
         return 1.0 - left / max(base, 1e-12)
 
     @torch.no_grad()
-    def _made(self, plan: Plan, network: BridgeUNet, bridge: BrownianBridge) -> tuple[Latents, Tensor]:
+    def _made(self, plan: Plan, network: BridgeUNet, process: Process) -> tuple[Latents, Tensor]:
         """Encodings, and the target as one step predicts it."""
-        latents = self.cache.batch([prepared(self.data, int(n)) for n in plan.rows])
+        boxed = plan.method == "flow"
+        latents = self.cache.batch([prepared(self.data, int(n), boxed=boxed) for n in plan.rows])
         sources = [self.conditions.row(int(n)) for n in plan.sources]
         present = np.full((len(plan.rows), len(sources[0].values)), plan.features)
-        condition = stacked(sources, latents.masks, present, np.full(len(plan.rows), plan.tumor))
+        if not boxed:
+            present[:, len(sources[0].values) - len(self.conditions.shape_scales) :] = False
+        condition = stacked(sources, latents.masks, present, np.full(len(plan.rows), plan.tumor), plan.method)
+        end = torch.ones(len(plan.rows), device=latents.y.device)
+        drawn = np.stack([np.random.default_rng(int(n)).standard_normal(latents.y.shape[1:], np.float32) for n in plan.rows])
+        x = beginning(process, latents.y, latents.support, lambda: torch.from_numpy(drawn).to(end.device))
         with autocast(self.cache.device, self.cache.precision):
-            prediction = network(latents.y, latents.y, torch.ones(len(plan.rows), device=latents.y.device), condition)
-        return latents, bridge.estimate(prediction, latents.y, latents.y)
+            prediction = network(x, latents.y, end, condition)
+        return latents, process.estimate(prediction, x, latents.y, end)
 
 
 @torch.no_grad()

@@ -9,8 +9,11 @@ from torch import Tensor
 
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.dataset import CHANGED, HEALTHY, TrainingData
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.unet import Condition
+from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.train.feature_scales import Scales, fitted_scales, region_domains, token_features
+from TumorSynthLib.train.shape_tokens import ShapeTokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +38,22 @@ class Conditions:
     Parameters
     ----------
     data : the training file.
-    tokens : names of the features with a token.
+    tokens : names of the texture features with a token.
     known_scales : feature scales of some domains, those of a checkpoint or bundle; the others are fitted to the data.
+    shapes : shape features with a token, which follow the others; None where the network has no such tokens.
     """
 
-    def __init__(self, data: TrainingData, tokens: tuple[str, ...], known_scales: Scales | None = None) -> None:
+    def __init__(
+        self,
+        data: TrainingData,
+        tokens: tuple[str, ...],
+        known_scales: Scales | None = None,
+        shapes: ShapeTokens | None = None,
+    ) -> None:
         self.raw = token_features(data, tokens)
+        self.shape_scales: tuple[FeatureScale, ...] = ()
+        if shapes is not None:
+            self.raw, self.shape_scales = np.concatenate([self.raw, shapes.values], axis=1), shapes.scales
         self.domain = region_domains(data)
         self.spacing = np.array([region.spacing for region in data.regions], dtype=np.float32)
         self.kind = np.array([region.kind for region in data.regions])
@@ -50,7 +63,7 @@ class Conditions:
             self.values[row] = self._scores(self.raw[row], int(self.domain[row]))
 
     def _scores(self, raw: np.ndarray, domain: int) -> np.ndarray:
-        chosen = self.scales[DOMAINS[domain].id]
+        chosen = [*self.scales[DOMAINS[domain].id], *self.shape_scales]
         return np.array(
             [scale.score(float(value)) if np.isfinite(value) else 0.0 for scale, value in zip(chosen, raw, strict=True)],
             dtype=np.float32,
@@ -68,10 +81,11 @@ class Conditions:
 
     def fresh(self, raw: np.ndarray, domain: int, spacing: float) -> Row:
         """The condition of a healthy region that is not in the training file, with the given features in domain values."""
+        raw = np.concatenate([raw, np.full(len(self.shape_scales), np.nan, dtype=np.float32)])
         return Row(self._scores(raw, domain), np.isfinite(raw), domain, spacing, HEALTHY)
 
 
-def stacked(rows: Sequence[Row], masks: Tensor, present: np.ndarray, tumor: np.ndarray) -> Condition:
+def stacked(rows: Sequence[Row], masks: Tensor, present: np.ndarray, tumor: np.ndarray, method: str = "bridge") -> Condition:
     """The condition of a batch; features that are unknown count as absent.
 
     Parameters
@@ -80,6 +94,7 @@ def stacked(rows: Sequence[Row], masks: Tensor, present: np.ndarray, tumor: np.n
     masks : (B, 2, d, h, w), on the device of the network.
     present : which features are shown, bool (B, tokens).
     tumor : which samples take the tumor path, bool (B,).
+    method : that all of them follow.
     """
     device = masks.device
     return Condition(
@@ -89,6 +104,7 @@ def stacked(rows: Sequence[Row], masks: Tensor, present: np.ndarray, tumor: np.n
         torch.from_numpy(tumor).to(device),
         torch.tensor([row.domain for row in rows]).to(device),
         torch.tensor([row.spacing for row in rows], dtype=torch.float32).to(device),
+        METHODS.index(method),
     )
 
 
@@ -109,16 +125,16 @@ def region_weights(kind: np.ndarray, domain: np.ndarray, chosen: np.ndarray) -> 
     return np.asarray(weights / weights.sum())
 
 
-def draw_condition(rng: np.random.Generator, kind: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_condition(rng: np.random.Generator, kind: np.ndarray, count: int, heals: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Which features each sample is given, bool (B, count), and whether it takes the tumor path, bool (B,).
 
-    Healthy regions take the healthy path half the time, else the tumor path with most of their features: any region
-    teaches what a feature looks like, and those with a changed look, which keep most features too, that it does not follow
-    from the surroundings. Tumors lose all features in 15 % (the average tumor, for guidance), keep each with a probability
-    of 0.85, or with one drawn for the sample, so that any subset may be asked for.
+    Healthy regions take the healthy path half the time, where the method ``heals``, else the tumor path with most of their
+    features: any region teaches what a feature looks like, and those with a changed look, which keep most features too, that it
+    does not follow from the surroundings. Tumors lose all features in 15 % (the average tumor, for guidance), keep each with a
+    probability of 0.85, or with one drawn for the sample, so that any subset may be asked for.
     """
     size = len(kind)
-    tumor = (kind != HEALTHY) | (rng.random(size) < 0.5)
+    tumor = (kind != HEALTHY) | (rng.random(size) < 0.5) | (not heals)
     real = (kind != HEALTHY) & (kind != CHANGED)
     keep = np.where(rng.random(size) < 0.6, 0.85, rng.random(size))
     keep = np.where(real, keep, np.maximum(keep, 0.5))

@@ -98,17 +98,20 @@ def _networks(folders: Folders, base: Bundle | None) -> tuple[dict[str, Network]
         codec = _trained(load_best(folders.codec))
     else:
         codec = _of_base("codec", base)
+    networks = {}
     if folders.bridge is not None:
         state = load_best(folders.bridge)
-        bridge = _trained(state)
+        networks["bridge"] = _trained(state)
+        if "refiner_average" in state:
+            networks["refiner"] = Network(dict(state["refiner_config"]), state["refiner_average"], _about(state))
     else:
-        bridge = _of_base("bridge", base)
+        networks = {name: _of_base(name, base) for name in ("bridge", "refiner") if name == "bridge" or _has(base, name)}
     if folders.shape is not None:
         config, weights, statistics = export_shape(folders.shape)
         shape = Network(to_dict(config), weights, _about(load_best(folders.shape)))
     else:
         shape, statistics = _of_base("shape", base), _base(base, "shape").shape_statistics
-    return {"codec": codec, "bridge": bridge, "shape": shape}, state, statistics
+    return {"codec": codec, **networks, "shape": shape}, state, statistics
 
 
 def _trained(state: Mapping[str, Any]) -> Network:
@@ -125,6 +128,10 @@ def _of_base(name: str, base: Bundle | None) -> Network:
     found = _base(base, name)
     steps = found.info.get("training", {}).get("steps", {}).get(name, 0)
     return Network(found.network(name), found.weights(name), {"trained": False, "steps": steps, "seconds": 0})
+
+
+def _has(base: Bundle | None, name: str) -> bool:
+    return base is not None and name in base.configs
 
 
 def _base(base: Bundle | None, name: str) -> Bundle:

@@ -8,14 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from TumorSynthLib.conditioning import filled_region, latent_masks, without_region
+from TumorSynthLib.conditioning import filled_region, joint_latent, latent_masks, without_region, without_tumor
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.train.common import autocast
+from TumorSynthLib.volume import mask_box
 
 Key = tuple[int, int, int]
 """Source of a region, its number there, and which of its crops and flips."""
 AS_PREPARED = 0
 """The variant of a region that is not flipped, and whose crop is drawn from its number alone."""
+WIDENING = 0.35
+"""Most that each face of a tumor's box is moved out for ``flow``, as a share of the box's edge (BA-PMG of TumorGen)."""
 _TRIES = 8
 
 
@@ -27,6 +30,8 @@ class Wanted:
     """What the encoding is kept under; it also seeds crop and flips."""
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
     """Network input and mask on the working grid, (size, size, size)."""
+    boxed: bool = False
+    """Whether a box around the mask is hidden, and the mask is to be made as well, for ``flow``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +39,15 @@ class Latents:
     """A batch of encoded regions."""
 
     x0: Tensor
-    """Latent of the image, (B, C, d, h, w)."""
+    """Latent of the image, (B, C, d, h, w); of boxed regions with the soft mask as one more channel."""
     y: Tensor
-    """Latent of the filled image."""
+    """Latent of the filled image, alike."""
     masks: Tensor
-    """Soft masks, (B, 2, d, h, w)."""
+    """Soft masks, (B, 2, d, h, w); of boxed regions twice the box."""
     support: Tensor
     """Support of the edit, (B, 1, d, h, w)."""
+    tumor: Tensor | None = None
+    """Of boxed regions the tumor's mask on the working grid, (B, 1, D, H, W)."""
 
 
 class LatentCache:
@@ -51,10 +58,13 @@ class LatentCache:
     codec, device, precision : what encodes them, where and how.
     crop : edges in voxels of the part of the working grid that is kept; multiples of the codec's factor.
     memory_gb : encodings kept; those not used for longest go first.
+    binary : whether masks that are made are binary on the latent grid rather than soft.
     """
 
-    def __init__(self, codec: Codec, device: str, precision: str, crop: Sequence[int], memory_gb: float) -> None:
-        self.codec, self.device, self.precision = codec.eval(), device, precision
+    def __init__(
+        self, codec: Codec, device: str, precision: str, crop: Sequence[int], memory_gb: float, binary: bool = False
+    ) -> None:
+        self.codec, self.device, self.precision, self.binary = codec.eval(), device, precision, binary
         self.crop, self.limit, self.bytes, self.encoded = tuple(crop), memory_gb * 2**30, 0, 0
         self.items: OrderedDict[Key, tuple[Tensor, ...]] = OrderedDict()
 
@@ -84,14 +94,21 @@ class LatentCache:
             axes = tuple(int(axis) for axis in np.flatnonzero(rng.integers(0, 2, 3)))
             patch, inside = np.flip(patch, axes), np.flip(inside, axes)
         v, mask = (torch.from_numpy(np.ascontiguousarray(a))[None, None].to(self.device) for a in (patch, inside))
-        hidden = filled_region(mask)
+        tumor, factor = mask, self.codec.config.factor
+        if wanted.boxed:
+            mask = torch.from_numpy(widened_box(inside, rng))[None, None].to(self.device)
+        hidden = mask if wanted.boxed else filled_region(mask)
         y = without_region(v, hidden)
         place = self._place(inside, rng)
-        v, y, mask, hidden = (t[(slice(None), slice(None), *place)] for t in (v, y, mask, hidden))
+        v, y, mask, hidden, tumor = (t[(slice(None), slice(None), *place)] for t in (v, y, mask, hidden, tumor))
         with autocast(self.device, self.precision):
             z = self.codec.encode(torch.cat([v, y]))
-        masks, support = latent_masks(mask, hidden, self.codec.config.factor)
-        return tuple(t.half().cpu().clone() for t in (z[0], z[1], masks[0], support[0]))
+        masks, support = latent_masks(mask, hidden, factor)
+        x0, y = z[:1], z[1:]
+        whole: tuple[Tensor, ...] = ()
+        if wanted.boxed:
+            x0, y, whole = joint_latent(x0, tumor, factor, self.binary), without_tumor(y), (tumor[0].cpu().bool(),)
+        return (*(t.half().cpu().clone() for t in (x0[0], y[0], masks[0], support[0])), *whole)
 
     def _place(self, inside: np.ndarray, rng: np.random.Generator) -> tuple[slice, ...]:
         """Where the crop of a region is: anywhere on the latent grid that has some of the mask in it."""
@@ -104,6 +121,20 @@ class LatentCache:
             if inside[place].any():
                 break
         return place
+
+
+def widened_box(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The box of a mask with each face moved out by a random share of its edge, bool, within the grid.
+
+    Each face moves on its own, so that the tumor is not always in the middle, and never fills the box by rule.
+    """
+    box = mask_box(mask)
+    edges = np.array(box.shape)
+    low = np.maximum(0, np.array(box.start) - np.floor(rng.uniform(0.0, WIDENING, 3) * edges).astype(int))
+    high = np.minimum(mask.shape, np.array(box.stop) + np.floor(rng.uniform(0.0, WIDENING, 3) * edges).astype(int))
+    wide = np.zeros(mask.shape, bool)
+    wide[tuple(slice(start, stop) for start, stop in zip(low, high, strict=True))] = True
+    return wide
 
 
 def _size(tensors: Sequence[Tensor]) -> int:

@@ -1,0 +1,54 @@
+r"""Conditional diffusion inside a mask, as in DiffTumor, with the latent y of the place without the tumor as condition.
+
+.. math::  x_t = \cos(\tfrac{\pi}{2} t) x_0 + \sin(\tfrac{\pi}{2} t) \epsilon
+
+Chen et al., DiffTumor (CVPR 2024), with the cosine schedule in continuous time (variance preserving, as latents are
+standardized), so that any number of steps may be taken: 4 as DiffTumor's early-stage model, 50 as its late-stage one.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from TumorSynthLib.processes.process import Process, column
+
+_LAST = 0.99
+"""Where the epsilon objective's schedule ends: at pure noise, predicted noise tells nothing about x0."""
+_MOST = 4.0
+
+
+@dataclass(frozen=True)
+class Diffusion(Process):
+    """Schedule, forward process and objective."""
+
+    objective: str = "residual"
+    """``epsilon`` as published, ``v`` (Salimans and Ho, 2022, Eq. 11), or ``residual`` (x0 - y), weighted as ``v``."""
+    quadratic = False
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cosine, 0 and sine."""
+        angle = 0.5 * math.pi * t * (_LAST if self.objective == "epsilon" else 1.0)
+        return angle.cos(), t.new_zeros(t.shape), angle.sin()
+
+    def target(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """What the network is trained to predict."""
+        if self.objective == "epsilon":
+            return noise
+        if self.objective == "v":
+            a, _, c = map(column, self.coefficients(t))
+            return a * noise - c * x0
+        return x0 - y
+
+    def estimate(self, prediction: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """x0 from the network's prediction at x_t."""
+        a, _, c = map(column, self.coefficients(t))
+        if self.objective == "epsilon":
+            return (x - c * prediction) / a
+        return a * x - c * prediction if self.objective == "v" else y + prediction
+
+    def weight(self, t: Tensor) -> Tensor:
+        """1, or for ``residual`` what the same error of x0 costs as an error of v, at most 4."""
+        if self.objective != "residual":
+            return t.new_ones(t.shape)
+        return (1.0 / self.coefficients(t)[2].square().clamp(min=1.0 / _MOST)).clamp(max=_MOST)

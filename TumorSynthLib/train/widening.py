@@ -1,0 +1,51 @@
+"""Weights of a network that knows fewer methods, for one that knows more: what is new starts without any effect."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from TumorSynthLib.nets.unet import BridgeUNet
+
+_POOL = "tokens.pool.0.weight"
+
+
+def widened(weights: Mapping[str, Tensor], network: BridgeUNet) -> dict[str, Tensor]:
+    """Weights that fit the network and do with the old tokens and channels what they did.
+
+    Old channels and tokens come first in the network, so old weights keep their places. New input channels and new tokens' part
+    in the pooled features have weight zero; the identity of a new token is the network's own random one.
+
+    Parameters
+    ----------
+    weights : of a network with the same sizes otherwise.
+    network : the new one.
+    """
+    fresh, made = network.state_dict(), {}
+    for name, like in fresh.items():
+        old = weights.get(name)
+        if old is None:
+            made[name] = torch.zeros_like(like)
+        elif old.shape == like.shape:
+            made[name] = old
+        elif name == _POOL:
+            made[name] = _pool(old, like)
+        else:
+            made[name] = _placed(old, like if name.startswith("tokens.") else torch.zeros_like(like))
+    return made
+
+
+def _placed(old: Tensor, into: Tensor) -> Tensor:
+    """Old values in the first places of a larger tensor."""
+    made = into.clone()
+    made[tuple(slice(size) for size in old.shape)] = old.to(made.dtype)
+    return made
+
+
+def _pool(old: Tensor, like: Tensor) -> Tensor:
+    """Columns are the values of all tokens, then their presence."""
+    before, after = old.shape[1] // 2, like.shape[1] // 2
+    made = nn.init.zeros_(torch.empty_like(like))
+    made[:, :before] = old[:, :before]
+    made[:, after : after + before] = old[:, before:]
+    return made
