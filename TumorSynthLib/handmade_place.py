@@ -7,13 +7,13 @@ lies in the region is taken. Should that fail a few times, more and more room is
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from TumorSynthLib.errors import RequestError
 from TumorSynthLib.handmade_shape import SIZES, Form, Stamp
 from TumorSynthLib.places import Places
 from TumorSynthLib.shape_field import BALL_VOLUME
-from TumorSynthLib.volume import Box, Geometry, mask_box
+from TumorSynthLib.shape_level import solidified
+from TumorSynthLib.volume import Box, Geometry
 
 TRIES = 24
 """Places that are tried."""
@@ -50,22 +50,18 @@ class PlacedForm:
 
 @dataclass(frozen=True, eq=False)
 class HandmadePlacer:
-    """Puts a form of one size class into a region.
-
-    Parameters
-    ----------
-    form : of the tumor.
-    size : its class.
-    geometry : the scan's grid.
-    allowed : where tumor may be, bool on that grid; None for everywhere.
-    where : what the user calls that.
-    """
+    """Puts a form of one size class into a region."""
 
     form: Form
+    """Of the tumor."""
     size: str
+    """Its class, one of ``SIZES``."""
     geometry: Geometry
+    """The scan's grid."""
     allowed: np.ndarray | None
+    """Where tumor may be, bool on that grid; None for everywhere."""
     where: str
+    """What the user calls that."""
 
     def at(self, center_ras: np.ndarray) -> PlacedForm:
         """The form at a point, RAS mm.
@@ -90,7 +86,7 @@ class HandmadePlacer:
         """
         assert self.allowed is not None
         room_ml = float(self.allowed.sum()) * self.geometry.voxel_volume_mm3 / 1000.0
-        if self.size != _CUT and self.form.volume_mm3 > 1000.0 * room_ml:
+        if room_ml == 0.0 or (self.size != _CUT and self.form.volume_mm3 > 1000.0 * room_ml):
             raise self._no_place(f"{self.where} has {room_ml:.3g} mL in all")
         places = Places(self.allowed, self.geometry)
         best: PlacedForm | None = None
@@ -139,7 +135,7 @@ class HandmadePlacer:
             part = part & self.allowed[box.slices]
         whole = int(stamp.mask.sum())
         if self.size == _CUT and int(part.sum()) < whole:
-            part = _largest(part)
+            part = part & solidified(part)
         return PlacedForm(part, box, self.geometry.shape, at, 1.0 - int(part.sum()) / whole)
 
     def _enough(self, found: PlacedForm) -> bool:
@@ -156,14 +152,3 @@ class HandmadePlacer:
     def _no_place(self, found: str) -> RequestError:
         message = f"The {self._named}, which reaches {self.form.reach_mm:.1f} mm from its center, finds no place: {found}."
         return RequestError("handmade.no_room", message, "Ask for a smaller class or 'volume_ml', or give a larger region.")
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    """The largest piece of a mask."""
-    if not mask.any():
-        return mask
-    box = mask_box(mask).slices
-    labels, pieces = ndimage.label(mask[box], structure=np.ones((3, 3, 3), bool))
-    kept = np.zeros_like(mask)
-    kept[box] = labels > 0 if pieces == 1 else labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    return kept

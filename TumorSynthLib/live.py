@@ -12,6 +12,7 @@ import torch
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.existing import no_room
+from TumorSynthLib.interruptible import interruptible
 from TumorSynthLib.live_files import Boxed, LiveFiles
 from TumorSynthLib.placing import handmade_placed, organ_of, place_alone, place_of, placed_targets
 from TumorSynthLib.protocol import Request, shape_targets
@@ -70,7 +71,7 @@ class LiveShapes:
         self._alive = alive
         geometry = self._geometry(request)
         if request.handmade is not None:
-            return self._handmade(request, geometry)
+            return interruptible(lambda: self._handmade(request, geometry), self._alive)
         painted = None if request.mask is None else self._mask(request.mask, _labels(request), geometry)
         if painted is None or (request.op == "insert" and request.shape):
             volume = None if painted is None else painted.volume

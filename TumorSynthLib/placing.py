@@ -11,6 +11,7 @@ from TumorSynthLib.domains import named_domain, tissue
 from TumorSynthLib.existing import centroid
 from TumorSynthLib.handmade_place import HandmadePlacer
 from TumorSynthLib.handmade_shape import drawn_form
+from TumorSynthLib.interruptible import interruptible
 from TumorSynthLib.json_checks import Point
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
@@ -58,7 +59,7 @@ def place_in_scan(
     TumorSynthError : when it does not fit.
     """
     if request.handmade is not None:
-        return _handmade_in_scan(request, scene)
+        return interruptible(lambda: _handmade_in_scan(request, scene), alive or _on)
     painted = None if scene.painted is None else Volume(scene.painted, scene.scan.geometry)
     result = solve_shape(
         generator,
@@ -98,6 +99,10 @@ def handmade_placed(request: Request, geometry: Geometry, allowed: np.ndarray | 
     else:
         found = placer.at(place_of(request, geometry, None))
     return NewTumor(Volume(found.mask, geometry), placer.warnings(found), placer.told(found))
+
+
+def _on() -> None:
+    """Nobody cancels."""
 
 
 def _handmade_in_scan(request: Request, scene: Scene) -> NewTumor:

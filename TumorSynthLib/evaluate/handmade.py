@@ -1,8 +1,8 @@
 """The texture of a hand-made tumor, as the baseline that needs no learning: one level with noise.
 
 The idea is SynTumor's (Hu et al., Label-free liver tumor segmentation, CVPR 2023); the code is our own. Its form is the bent
-ellipsoid of ``handmade_shape``, its border that of ``compositing``. Level and spread are
-those of a real tumor of the bundle's training data, so that it knows as much about typical values as the networks do.
+ellipsoid of ``handmade_shape``, its border that of ``compositing``. Level and spread are those of a real tumor of the bundle's
+training data, so that it knows as much about typical values as the networks do.
 """
 
 from collections.abc import Mapping, Sequence
