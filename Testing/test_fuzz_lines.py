@@ -50,6 +50,15 @@ VALID: tuple[dict[str, Any], ...] = (
     {**EDIT, "op": "move", "to": [1, 2, 3]},
     {**EDIT, "op": "grow", "volumes_ml": [4, 8, 16]},
     {"schema": 1, "op": "shape", "shape": {"volume_ml": 12.0}},
+    {
+        "schema": 1,
+        "op": "insert",
+        "image": "a",
+        "handmade": "tiny",
+        "region": "r",
+        "shape": {"volume_ml": 1},
+        "tumor_domain": "d",
+    },
     {"schema": 1, "op": "lesions", "image": "a", "lesions": [{"at": [1, 2, 3], "name": "A"}, {"op": "remove", "mask": "m"}]},
 )
 OTHER_LINES: tuple[dict[str, Any], ...] = (

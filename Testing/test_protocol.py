@@ -19,6 +19,10 @@ EDIT = {"schema": 1, "op": "edit", "image": "scan.nrrd", "mask": "mask.nrrd"}
 MOVE = {**EDIT, "op": "move", "to": [1, 2, 3]}
 GROW = {**EDIT, "op": "grow", "volumes_ml": [4, 8, 16]}
 SHAPE = {"schema": 1, "op": "shape", "shape": {"volume_ml": 12.0}}
+HANDMADE = {
+    **{key: value for key, value in INSERT.items() if key != "at"},
+    **{"handmade": "tiny", "region": "organ.nrrd", "shape": {"volume_ml": 0.3}, "tumor_domain": "abdomen-ct"},
+}
 FULL = {
     **{key: value for key, value in INSERT.items() if key != "at"},
     "bundle": "base",
@@ -79,15 +83,16 @@ def test_defaults_are_those_of_the_design():
     found = request.to_dict()
     assert found == {
         "schema": 1, "op": "insert", "image": "scan.nrrd", "bundle": "base", "domain": "auto", "at": [-30.0, 12.5, 85.0],
+        "tumor_domain": None,
         "mask": None, "label": 1, "box": None, "to": None, "region": None, "region_label": 1, "volumes_ml": [], "shape": {},
-        "texture": {},
+        "handmade": None, "texture": {},
         "like": None, "method": "bridge", "steps": 10, "guidance": 1.5, "candidates": 1, "seed": 0, "device": "auto",
         "noise": True, "mass_effect": 0.0, "rim": 0.0, "core": None, "labels": None, "lesions": [], "preview": False,
         "format": "nrrd", "overwrite": False, "out": None, "id": None,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("values", [INSERT, FULL, EDIT, MOVE, GROW, SHAPE, {**EDIT, "op": "remove"}])
+@pytest.mark.parametrize("values", [INSERT, FULL, EDIT, MOVE, GROW, SHAPE, HANDMADE, {**EDIT, "op": "remove"}])
 def test_a_request_survives_the_way_through_json(values):
     request = parse_request(values)
     again = parse_line(json.dumps(request.to_dict(), allow_nan=False))

@@ -18,6 +18,7 @@ from TumorSynthLib.evaluate import Options, handmade, run, sensitivity, synthesi
 from TumorSynthLib.evaluate.feature_sets import FEATURE_SETS
 from TumorSynthLib.feature_names import SHAPE_FEATURES
 from TumorSynthLib.features import measure_texture
+from TumorSynthLib.handmade_shape import bent_ellipsoid
 from TumorSynthLib.segmentation.network import SegmenterConfig, build_network, save_segmenter
 from TumorSynthLib.volume import Geometry
 
@@ -159,10 +160,10 @@ def test_the_arithmetic_of_a_convolution_is_counted_right() -> None:
 def test_a_hand_made_tumor_has_its_volume_place_and_level() -> None:
     geometry = Geometry((50, 48, 30), np.diag([-1.5, 1.5, 3.0, 1.0]))
     center = geometry.to_ras(np.array([25.0, 24.0, 15.0]))
-    mask = handmade.bent_ellipsoid(geometry, center, 15_000.0, np.random.default_rng(0))
+    mask = bent_ellipsoid(geometry, center, 15_000.0, np.random.default_rng(0))
     assert mask.sum() * geometry.voxel_volume_mm3 == pytest.approx(15_000.0, abs=geometry.voxel_volume_mm3)
     assert np.allclose(geometry.to_ras(np.argwhere(mask).mean(axis=0)), center, atol=4.0)
-    other = handmade.bent_ellipsoid(geometry, center, 15_000.0, np.random.default_rng(1))
+    other = bent_ellipsoid(geometry, center, 15_000.0, np.random.default_rng(1))
     assert not np.array_equal(mask, other)
     u = handmade.plain_texture(geometry, (80.0, 12.0), np.random.default_rng(0))
     found = measure_texture(u, mask, geometry, DOMAINS[0].radiomics, ("firstorder_Mean", "firstorder_Variance"))

@@ -93,6 +93,36 @@ def named_domain(name: str, domains: Sequence[Domain]) -> Domain:
     raise RequestError("request.domain", f"The bundle has no domain {name!r}.", f"It has: {listing}.")
 
 
+def tumor_domain(name: str, domain: Domain, domains: Sequence[Domain]) -> Domain:
+    """The domain whose tumors are wanted in scans of another one.
+
+    Parameters
+    ----------
+    name : its id.
+    domain : of the scan.
+    domains : of the bundle.
+
+    Raises
+    ------
+    RequestError : for an unknown id, and for a domain whose values mean something else; both list the domains that do.
+    """
+    possible = [other for other in domains if _same_values(other, domain)]
+    found = next((other for other in domains if other.id == name), None)
+    if found is not None and _same_values(found, domain):
+        return found
+    reason = f"The bundle has no domain {name!r} for the tumor."
+    if found is not None:
+        kinds = [f"{one.id} ({one.modality}, {one.unit}, {one.center:g} +- {one.scale:g})" for one in (found, domain)]
+        reason = f"Tumors of {kinds[0]} cannot be made in a scan of {kinds[1]}: modality, unit and range must be the same."
+    raise RequestError("request.tumor_domain", reason, f"Possible are: {', '.join(other.id for other in possible)}.")
+
+
+def _same_values(a: Domain, b: Domain) -> bool:
+    """Whether the networks see the same tissue alike in both."""
+    kinds = [(one.modality.split("-")[0], one.unit, one.normalization, one.center, one.scale) for one in (a, b)]
+    return kinds[0] == kinds[1]
+
+
 def tissue(u: np.ndarray, domain: Domain) -> np.ndarray:
     """Voxels that are tissue (lung included) rather than air around the patient, by a threshold that suits the modality."""
     if domain.modality == "CT":

@@ -104,7 +104,9 @@ def work_task(scene: Scene, edit: TextureEdit, work: WorkConfig) -> tuple[Task, 
         mask = soft >= soft.max()
     u = scene.intensity.normalize(resample(scene.scan.array, scene.scan.geometry, grid))
     features = None if edit.features is None else {**edit.drawn, **edit.features}
-    return Task(scene.intensity.to_input(u), mask, scene.domain, float(grid.spacing[0]), features), grid
+    # Healthy tissue is the scan's own, a tumor may be another organ's; the two share their values.
+    domain = scene.domain if features is None else scene.appearance
+    return Task(scene.intensity.to_input(u), mask, domain, float(grid.spacing[0]), features), grid
 
 
 def edit_texture(
@@ -138,7 +140,7 @@ def edit_texture(
             change = weight * resample(u - start, grid, region.geometry, smooth=False)
             u = continued(region, change, lambda: progress("sampling", 1.0))
         report = _share(progress, number, len(predictions))
-        found.append(finish(scene, edit, region, u, seed, model.scales[scene.domain.id], report))
+        found.append(finish(scene, edit, region, u, seed, model.scales[task.domain.id], report))
     return sorted(found, key=lambda candidate: candidate.distance)
 
 

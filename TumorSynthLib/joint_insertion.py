@@ -80,7 +80,7 @@ def tumors_in_box(
         def report(share: float, number: int = number) -> None:
             progress("compositing", (number + share) / len(seeds))
 
-        candidate = finish(scene, edit, region, u, seed, model.scales[scene.domain.id], report)
+        candidate = finish(scene, edit, region, u, seed, model.scales[scene.appearance.id], report)
         missed = shape_distance(mask, scene.scan.geometry, targets, model.shape_scales)
         distance = float(np.hypot(candidate.distance, missed))
         kept = Candidate(candidate.values, candidate.box, seed, distance, candidate.warnings)

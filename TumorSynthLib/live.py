@@ -12,12 +12,13 @@ import torch
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.existing import no_room
+from TumorSynthLib.interruptible import interruptible
 from TumorSynthLib.json_checks import Point
 from TumorSynthLib.live_files import Boxed, LiveFiles
-from TumorSynthLib.placing import box_of, organ_of, place_of, placed_targets
+from TumorSynthLib.placing import box_of, handmade_placed, organ_of, place_alone, place_of, placed_targets
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import inside_box
-from TumorSynthLib.shape import ShapeGenerator, organ_token, solve_shape
+from TumorSynthLib.shape import ShapeGenerator, measured_shape, organ_token, solve_shape
 from TumorSynthLib.shape_targets import kept_targets, plan_shape
 from TumorSynthLib.volume import Box, Geometry, Volume, mask_box
 
@@ -74,6 +75,8 @@ class LiveShapes:
         if request.method == "flow" and request.op == "insert":
             # The mask is made with the texture, so all that is known is where it will be.
             return self._boxed(box_of(request), geometry)
+        if request.handmade is not None:
+            return interruptible(lambda: self._handmade(request, geometry), self._alive)
         painted = None if request.mask is None else self._mask(request.mask, _labels(request), geometry)
         if painted is None or (request.op == "insert" and request.shape):
             volume = None if painted is None else painted.volume
@@ -102,6 +105,18 @@ class LiveShapes:
         affine = np.eye(4)
         affine[:3, 3] = np.array(request.at if request.at is not None else (0.0, 0.0, 0.0)) - _ALONE // 2
         return Geometry((_ALONE, _ALONE, _ALONE), affine)
+
+    def _handmade(self, request: Request, geometry: Geometry) -> LiveShape:
+        """A hand-made shape on the scan's own voxels, on which its place depends."""
+        if request.image is None:
+            new = place_alone(request, self.generator, organ_of(request, self.bundle.domains))
+        elif request.region is None:
+            new = handmade_placed(request, geometry, None)
+        else:
+            region = self._mask(request.region, (request.region_label,), geometry).volume
+            new = handmade_placed(request, region.geometry, region.array)
+        mask = new.mask.cropped(mask_box(new.mask.array))
+        return LiveShape(mask, measured_shape(mask.array, mask.geometry), new.warnings)
 
     def _solved(
         self,

@@ -42,8 +42,8 @@ def measure(scene: Scene, mask: np.ndarray, alive: Callable[[], None]) -> dict[s
 
 
 def judged(scene: Scene, mask: np.ndarray, measured: dict[str, float], bundle: Bundle) -> dict[str, Any]:
-    """How plausible a synthetic tumor is among those of the training data; see ``quality.assess``."""
+    """How plausible a synthetic tumor is among those that it is made like; see ``quality.assess``."""
     margin = 0.5 * np.array(mask_box(mask).shape) + 4
     box = mask_box(mask).expanded(margin, mask.shape)
     u = scene.intensity.normalize(scene.scan.array[box.slices])
-    return assess(bundle, scene.domain, measured, u, mask[box.slices], scene.scan.geometry.cropped(box))
+    return assess(bundle, scene.appearance, measured, u, mask[box.slices], scene.scan.geometry.cropped(box))

@@ -70,7 +70,9 @@ class Outcome:
     def told(self) -> dict[str, Any]:
         """What ``result.json`` says of this edit beyond what it says of every result."""
         single = self.made[0] if len(self.made) == 1 else None
-        told: dict[str, Any] = {"drawn": dict(single.drawn) if single else {}}
+        told: dict[str, Any] = {"drawn": dict(single.drawn) if single else {}, **told_place(self.target.placed)}
+        if self.before.tumor_domain is not None:
+            told["tumor_domain"] = self.before.tumor_domain.id
         if len(self.target.parts) > 1:
             told["subregions"] = self._subregions()
         if self.quality is not None:
@@ -96,6 +98,12 @@ class Outcome:
 
 
 _SEGMENT_NAMES = {"tumor": "Tumor", "rest": "Tumor", "core": "Core"}
+
+
+def told_place(placed: Mapping[str, object]) -> dict[str, Any]:
+    """What ``result.json`` says of the place of a hand-made tumor: its centroid in RAS mm (``at``), its class (``handmade``),
+    the diameter of the ball of its volume (``diameter_mm``), and the share that the region cut off (``cut``)."""
+    return {"placed": dict(placed)} if placed else {}
 
 
 def combined_segments(outcomes: Sequence[Outcome], names: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:

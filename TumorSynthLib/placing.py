@@ -1,6 +1,7 @@
 """Where a new tumor goes and what form it takes: from a request to a mask."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import Domain, ShapeConfig, from_dict
 from TumorSynthLib.domains import named_domain, tissue
 from TumorSynthLib.existing import centroid
+from TumorSynthLib.handmade_place import HandmadePlacer
+from TumorSynthLib.handmade_shape import drawn_form
+from TumorSynthLib.interruptible import interruptible
 from TumorSynthLib.json_checks import Point
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
@@ -21,6 +25,22 @@ ROOM = 1.4
 """Edge of the cube around a point that stands for a box, over the diameter of the ball of the asked volume."""
 AIR_SHARE = 0.3
 """Share of a new tumor in air from which on the user is told."""
+_FORM_STREAM, _PLACE_STREAM = 11, 12
+"""What is added to the seed of a hand-made tumor's form and of its place."""
+_HANDMADE_EDGE = 512
+"""Voxels of 1 mm along the grid of a hand-made tumor without a scan; the largest reach about 130 mm from their center."""
+
+
+@dataclass(frozen=True, eq=False)
+class NewTumor:
+    """Where a new tumor is."""
+
+    mask: Volume
+    """Its voxels, bool."""
+    warnings: list[str]
+    """What could not be met."""
+    placed: Mapping[str, object] = field(default_factory=dict)
+    """Place and class of a hand-made tumor, JSON-ready; empty for all others."""
 
 
 def shape_model(bundle: Bundle) -> ShapeGenerator:
@@ -30,16 +50,19 @@ def shape_model(bundle: Bundle) -> ShapeGenerator:
 
 def place_in_scan(
     request: Request, scene: Scene, generator: ShapeGenerator, alive: Callable[[], None] | None = None
-) -> tuple[np.ndarray, list[str]]:
-    """A new tumor's mask on the scan's grid, and what could not be met.
+) -> NewTumor:
+    """A new tumor on the scan's grid.
 
     The tumor's centroid is ``at``, or the middle of the box, or the centroid of the painted mask, whose volume it then takes
-    unless told otherwise. It stays inside the region and the box. ``alive`` is called on the way and may raise to cancel.
+    unless told otherwise. It stays inside the region and the box. A hand-made tumor without ``at`` gets a place in the region.
+    ``alive`` is called on the way and may raise to cancel.
 
     Raises
     ------
     TumorSynthError : when it does not fit.
     """
+    if request.handmade is not None:
+        return interruptible(lambda: _handmade_in_scan(request, scene), alive or _on)
     painted = None if scene.painted is None else Volume(scene.painted, scene.scan.geometry)
     result = solve_shape(
         generator,
@@ -51,11 +74,52 @@ def place_in_scan(
         scene.allowed,
         alive=alive,
     )
-    return result.mask, [*result.warnings, *air_warning(scene, result.mask)]
+    return NewTumor(Volume(result.mask, scene.scan.geometry), [*result.warnings, *air_warning(scene, result.mask)])
 
 
-def place_alone(request: Request, generator: ShapeGenerator, organ: str) -> tuple[Volume, list[str]]:
-    """A tumor's mask without a scan, on a 1 mm grid: inside the box, or with its centroid at ``at`` or the origin.
+def handmade_placed(request: Request, geometry: Geometry, allowed: np.ndarray | None) -> NewTumor:
+    """A hand-made tumor on a grid. The same seed gives the same form wherever it lies.
+
+    Parameters
+    ----------
+    request : with ``handmade``.
+    geometry : the grid.
+    allowed : where tumor may be, bool on the grid; None for everywhere.
+
+    Raises
+    ------
+    RequestError : ``handmade.no_room`` when the tumor does not fit.
+    """
+    assert request.handmade is not None
+    volume = shape_targets(request).get("shape_VoxelVolume")
+    form = drawn_form(request.handmade, np.random.default_rng((request.seed, _FORM_STREAM)), volume)
+    where = "the grid" if request.image is None else "the scan"
+    if request.region is not None:
+        where = "the region"
+    placer = HandmadePlacer(form, request.handmade, geometry, allowed, where)
+    if request.at is None and request.region is not None:
+        found = placer.drawn(np.random.default_rng((request.seed, _PLACE_STREAM)))
+    else:
+        found = placer.at(place_of(request, geometry, None))
+    return NewTumor(Volume(found.mask, geometry), placer.warnings(found), placer.told(found))
+
+
+def _on() -> None:
+    """Nobody cancels."""
+
+
+def _handmade_in_scan(request: Request, scene: Scene) -> NewTumor:
+    """A hand-made tumor; where its place is drawn, it is clear of those that were made before."""
+    allowed = scene.allowed
+    if request.at is None and allowed is not None:
+        for other in scene.carried.values():
+            allowed = allowed & ~other
+    new = handmade_placed(request, scene.scan.geometry, allowed)
+    return replace(new, warnings=[*new.warnings, *air_warning(scene, new.mask.array)])
+
+
+def place_alone(request: Request, generator: ShapeGenerator, organ: str) -> NewTumor:
+    """A tumor without a scan, on a 1 mm grid: inside the box, or with its centroid at ``at`` or the origin.
 
     Parameters
     ----------
@@ -64,23 +128,37 @@ def place_alone(request: Request, generator: ShapeGenerator, organ: str) -> tupl
     organ : of the request's domain, or ``any``.
     """
     targets = placed_targets(request, None)
+    center = np.array(request.at if request.at is not None else (0.0, 0.0, 0.0))
+    if request.handmade is not None:
+        return _cropped(
+            handmade_placed(replace(request, at=tuple(center.tolist())), _grid_around(center, _HANDMADE_EDGE), None)
+        )
     if request.box is not None:
         geometry = _grid_in_box(request.box)
         result = solve_shape(generator, targets, geometry, np.array(request.box).mean(axis=0), organ, request.seed)
-        return Volume(result.mask, geometry), result.warnings
-    center = np.array(request.at if request.at is not None else (0.0, 0.0, 0.0))
+        return NewTumor(Volume(result.mask, geometry), result.warnings)
     edge = 64
     while True:
-        affine = np.eye(4)
-        affine[:3, 3] = center - (edge - 1) // 2
-        geometry = Geometry((edge, edge, edge), affine)
+        geometry = _grid_around(center, edge)
         result = solve_shape(generator, targets, geometry, center, organ, request.seed)
         box = mask_box(result.mask)
         if edge >= 512 or (min(box.start) > 0 and max(box.stop) < edge):
             break
         edge *= 2
-    kept = box.expanded(np.full(3, 2), geometry.shape)
-    return Volume(result.mask, geometry).cropped(kept), result.warnings
+    return _cropped(NewTumor(Volume(result.mask, geometry), result.warnings))
+
+
+def _cropped(new: NewTumor) -> NewTumor:
+    """The same on a grid that ends two voxels beside the tumor."""
+    kept = mask_box(new.mask.array).expanded(np.full(3, 2), new.mask.geometry.shape)
+    return replace(new, mask=new.mask.cropped(kept))
+
+
+def _grid_around(center: np.ndarray, edge: int) -> Geometry:
+    """A 1 mm grid with a voxel at a point, RAS mm, about in its middle."""
+    affine = np.eye(4)
+    affine[:3, 3] = center - (edge - 1) // 2
+    return Geometry((edge, edge, edge), affine)
 
 
 def box_of(request: Request) -> tuple[Point, Point]:

@@ -40,7 +40,7 @@ def _check_flow(request: Request) -> None:
     if request.op != "insert" or request.mask is not None or (request.box is None and not volume):
         message = "The method 'flow' makes new tumors in a box, or around a point with a volume; the request is another."
         raise RequestError("request.method", message, "Give an insert with 'box', or with 'at' and a volume, or take 'bridge'.")
-    for name in ("mass_effect", "rim", "core"):
+    for name in ("mass_effect", "rim", "core", "handmade"):
         if getattr(request, name):
-            message = f"The method 'flow' knows its mask only when the tumor is finished and cannot use '{name}'."
+            message = f"The method 'flow' makes mask and tumor together and cannot use '{name}'."
             raise RequestError(f"request.{name}", message, f"Remove '{name}', or take the method 'bridge'.")

@@ -15,11 +15,12 @@ from TumorSynthLib.feature_names import SHAPE_ALIASES, SHAPE_FEATURES, TEXTURE_F
 from TumorSynthLib.inquiry import INQUIRIES, Inquiry, parse_inquiry
 from TumorSynthLib.json_checks import Point
 from TumorSynthLib.methods import METHODS
-from TumorSynthLib.request_fields import FORMATS, OPS, PARSERS, SCHEMA, check_schema
+from TumorSynthLib.request_fields import FORMATS, HANDMADE, OPS, PARSERS, SCHEMA, check_schema
 
 __all__ = [
     "EVENTS",
     "FORMATS",
+    "HANDMADE",
     "INQUIRIES",
     "METHODS",
     "OPS",
@@ -54,20 +55,34 @@ _REQUIRED = {
     "shape": (),
     "lesions": ("image", "lesions"),
 }
+_LOOK = ("shape", "texture", "handmade", "tumor_domain")
 _FORBIDDEN = {
     "insert": ("to", "volumes_ml", "lesions"),
-    "edit": ("at", "box", "to", "volumes_ml", "lesions"),
-    "remove": ("at", "box", "to", "volumes_ml", "shape", "texture", "like", "lesions", "preview", "rim"),
-    "move": ("at", "box", "volumes_ml", "shape", "texture", "like", "lesions"),
-    "grow": ("at", "box", "to", "lesions", "preview"),
-    "shape": ("mask", "to", "volumes_ml", "texture", "labels", "lesions", "mass_effect", "rim"),
-    "lesions": ("at", "mask", "box", "to", "volumes_ml", "shape", "texture", "like", "core", "preview"),
+    "edit": ("at", "box", "to", "volumes_ml", "lesions", "handmade"),
+    "remove": (
+        "at",
+        "box",
+        "to",
+        "volumes_ml",
+        "shape",
+        "texture",
+        "like",
+        "lesions",
+        "preview",
+        "rim",
+        "handmade",
+        "tumor_domain",
+    ),
+    "move": ("at", "box", "volumes_ml", "shape", "texture", "like", "lesions", "handmade"),
+    "grow": ("at", "box", "to", "lesions", "preview", "handmade"),
+    "shape": ("mask", "to", "volumes_ml", "texture", "labels", "lesions", "mass_effect", "rim", "tumor_domain"),
+    "lesions": ("at", "mask", "box", "to", "volumes_ml", "shape", "texture", "like", "core", "preview", "handmade"),
 }
 _OF_A_LESION = ("insert", "edit", "remove", "move")
 """Operations that may follow one another on one scan."""
 _INHERITED = ("bundle", "domain", "method", "steps", "guidance", "candidates", "device", "noise", "mass_effect")
 """Fields that the edits of ``lesions`` take from the request, unless they have their own."""
-_NOT_BY_REMOVAL = ("rim", "region", "region_label")
+_NOT_BY_REMOVAL = ("rim", "region", "region_label", "tumor_domain")
 """Those that only tumors take."""
 _OF_THE_WHOLE = ("schema", "image", "bundle", "device", "labels", "lesions", "preview", "format", "overwrite", "out", "id")
 """Fields that only the request itself can have."""
@@ -87,6 +102,8 @@ class Request:
     """Name of the model bundle."""
     domain: str = "auto"
     """Organ and modality by the bundle's id, or ``auto``."""
+    tumor_domain: str | None = None
+    """Domain whose tumors the new one looks like, where that is not ``domain``; both have the same unit and normalization."""
     at: Point | None = None
     """Centroid of the new tumor."""
     mask: str | None = None
@@ -105,6 +122,8 @@ class Request:
     """Volumes of the time points of ``grow``."""
     shape: dict[str, float] = field(default_factory=dict)
     """Wanted shape features, by short name or PyRadiomics name."""
+    handmade: str | None = None
+    """Size class of a bent ellipsoid in place of a learned shape. Without ``at``, its place is drawn in ``region``."""
     texture: dict[str, float] = field(default_factory=dict)
     """Wanted texture features by PyRadiomics name, on domain values."""
     core: dict[str, Any] | None = None
@@ -344,8 +363,26 @@ def _check_core(request: Request, core: Mapping[str, Any]) -> None:
         raise RequestError("request.forbidden", "Operation 'shape' takes no 'core.texture'.", "Remove it.")
 
 
+def _check_handmade(request: Request) -> None:
+    """A hand-made shape has a volume at most, and a point or a region to be placed in."""
+    for name in ("mask", "box"):
+        if getattr(request, name) is not None:
+            message = f"Field 'handmade' takes its place from 'at' or 'region', found '{name}'."
+            raise RequestError("request.place", message, f"Remove '{name}', or 'handmade'.")
+    others = [name for name in request.shape if SHAPE_ALIASES.get(name, name) != "shape_VoxelVolume"]
+    if others:
+        message = f"Field 'handmade' decides the shape, but 'shape' asks for {', '.join(others)} as well."
+        raise RequestError("request.shape", message, "Ask for 'volume_ml' alone, or remove 'handmade'.")
+    if request.op == "insert" and request.at is None and request.region is None:
+        message = "Operation 'insert' found no place for a hand-made tumor, expected 'at', 'region' or both."
+        raise RequestError("request.place", message, "Give 'at', or a 'region' in which a place is drawn.")
+
+
 def _check_place(request: Request) -> None:
     """``insert`` has exactly one place, ``shape`` at most one."""
+    if request.handmade is not None:
+        _check_handmade(request)
+        return
     places = [name for name in ("at", "mask", "box") if getattr(request, name) is not None]
     found = " and ".join(repr(name) for name in places) or "none"
     if request.op == "insert" and len(places) != 1:

@@ -12,6 +12,8 @@ from TumorSynthLib.methods import METHODS
 SCHEMA = 1
 OPS = ("insert", "edit", "remove", "move", "grow", "shape", "lesions")
 FORMATS = ("nrrd", "nii.gz")
+HANDMADE = ("tiny", "small", "medium", "large")
+"""Size classes of hand-made tumors, see ``handmade_shape``."""
 
 _UNIT_RANGE = ("shape_Sphericity", "shape_Elongation", "shape_Flatness")
 _MAY_BE_NEGATIVE = (
@@ -152,6 +154,7 @@ PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "image": check.text,
     "bundle": check.plain_name,
     "domain": check.text,
+    "tumor_domain": check.text,
     "at": check.point,
     "mask": check.text,
     "label": lambda name, value: check.integer(name, value, 1),
@@ -161,6 +164,7 @@ PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "region_label": lambda name, value: check.integer(name, value, 1),
     "volumes_ml": _volumes,
     "shape": _shape,
+    "handmade": lambda name, value: check.choice(name, value, HANDMADE),
     "texture": _texture,
     "core": _core,
     "like": _like,

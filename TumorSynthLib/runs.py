@@ -13,7 +13,7 @@ from TumorSynthLib.input_files import input_files
 from TumorSynthLib.interruptible import interruptible
 from TumorSynthLib.measuring import judged, measure
 from TumorSynthLib.models import Models
-from TumorSynthLib.outcome import Outcome, combined_segments, display_window, write_outcome_preview
+from TumorSynthLib.outcome import Outcome, combined_segments, display_window, told_place, write_outcome_preview
 from TumorSynthLib.placing import organ_of, place_alone, place_in_scan
 from TumorSynthLib.preview import write_preview
 from TumorSynthLib.protocol import Request, lesion_names, lesion_requests, shape_targets
@@ -95,7 +95,7 @@ class Run:
         if healed is not None and healed is not finished:
             found += healed.warnings
         asked = {} if not target.parts else target.parts[0].asked
-        found += implausible(models.bundle, scene.domain.id, target.requested, asked) if target.parts else []
+        found += implausible(models.bundle, scene.appearance.id, target.requested, asked) if target.parts else []
         found += quality_warnings(quality) if quality is not None else []
         return Outcome(request, scene, finished.scene, target, finished.made, measured, parts, quality, finished.steps, found)
 
@@ -268,20 +268,22 @@ class Shape(Run):
         overall(self.progress)("shape", 0.0)
         with self.timer.stage("shape"):
             organ = organ_of(self.request, self.models.bundle.domains)
-            mask, warnings = place_alone(self.request, self.models.shapes, organ)
-            segments, more = self._segments(mask, organ)
+            new = place_alone(self.request, self.models.shapes, organ)
+            segments, more = self._segments(new.mask, organ)
         with self.timer.stage("writing"):
-            write_segmentation(segments, mask.geometry, self.writer.path("segmentation.seg.nrrd"))
-        measured = measure_mask(mask.array, mask.geometry)
-        self.writer.write_json(self.result(requested=shape_targets(self.request), measured=measured, warnings=warnings + more))
+            write_segmentation(segments, new.mask.geometry, self.writer.path("segmentation.seg.nrrd"))
+        requested, measured = shape_targets(self.request), measure_mask(new.mask.array, new.mask.geometry)
+        values: dict[str, Any] = {"requested": requested, "measured": measured, "more": told_place(new.placed)}
+        self.writer.write_json(self.result(**values, warnings=[*new.warnings, *more]))
 
     def _in_scan(self, report: Progress) -> None:
         source = self.source()
         scene = self.scene(self.request, source)
         geometry = scene.scan.geometry
         with self.timer.stage("shape"):
-            mask, warnings = place_in_scan(self.request, scene, self.models.shapes, alive(report, "shape"))
-            segments, more = self._segments(Volume(mask, geometry), scene.domain.organ)
+            new = place_in_scan(self.request, scene, self.models.shapes, alive(report, "shape"))
+            mask = new.mask.array
+            segments, more = self._segments(new.mask, scene.domain.organ)
         if self.show is not None:
             self.show(mask, geometry)
         with self.timer.stage("writing"):
@@ -291,9 +293,9 @@ class Shape(Run):
             at, core = centroid(mask, geometry), segments.get("Core")
             write_preview(picture, scene.scan, scene.scan, None, mask, window, title, at, core)
         requested, measured = shape_targets(self.request), measure_mask(mask, geometry)
-        found = [*scene.warnings, *warnings, *more]
-        told = self.result(requested=requested, measured=measured, warnings=found, source_sha256=source.sha256)
-        self.writer.write_json(told)
+        values: dict[str, Any] = {"requested": requested, "measured": measured, "more": told_place(new.placed)}
+        found = [*scene.warnings, *new.warnings, *more]
+        self.writer.write_json(self.result(**values, warnings=found, source_sha256=source.sha256))
 
     def _segments(self, mask: Volume, organ: str) -> tuple[dict[str, np.ndarray], list[str]]:
         """The tumor, or its rest and its core where one is asked for."""

@@ -1,18 +1,19 @@
 """What a request refers to, read and checked before any work: the scan, its domain, the masks, what is asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import TEXTURE_TOKENS, Domain
-from TumorSynthLib.domains import choose_domain
+from TumorSynthLib.domains import choose_domain, tumor_domain
 from TumorSynthLib.errors import GeometryError, ImageError, RequestError
 from TumorSynthLib.features import measure_texture
 from TumorSynthLib.intensity import Intensity, fit_intensity
 from TumorSynthLib.json_checks import Point
+from TumorSynthLib.places import Places
 from TumorSynthLib.protocol import Request
 from TumorSynthLib.volume import Geometry, Volume, mask_box
 from TumorSynthLib.volume_io import mask_on_grid, read_mask, read_metadata, read_volume, sha256_file
@@ -61,6 +62,13 @@ class Scene:
     """The organ that holds the tumor, where the request names one, bool."""
     carried: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Masks of tumors that were made before, which move along as well."""
+    tumor_domain: Domain | None = None
+    """Domain whose tumors a new one looks like, where that is not the scan's own."""
+
+    @property
+    def appearance(self) -> Domain:
+        """Domain whose tumors a new one looks like; features are measured as in ``domain`` all the same."""
+        return self.domain if self.tumor_domain is None else self.tumor_domain
 
 
 def read_source(image: str) -> Source:
@@ -90,7 +98,9 @@ def read_scene(request: Request, bundle: Bundle, source: Source) -> Scene:
     if request.region is not None:
         region = mask_on_grid(read_mask(request.region, request.region_label), scan.geometry)
     allowed = region if request.box is None else inside_box(request.box, scan.geometry, region)
-    domain, warnings = choose_domain(request.domain, bundle.domains, scan, source.metadata, _center(request, scan, painted))
+    center = _center(request, scan, painted, region)
+    domain, warnings = choose_domain(request.domain, bundle.domains, scan, source.metadata, center)
+    like = None if request.tumor_domain is None else tumor_domain(request.tumor_domain, domain, bundle.domains)
     if domain.unit == "SUV" and scan.unit not in ("", "SUV", "GML"):
         raise ImageError(
             "image.unit", f"The PET is stored in {scan.unit}, expected SUV.", "Convert it to SUV (body weight) first."
@@ -101,7 +111,8 @@ def read_scene(request: Request, bundle: Bundle, source: Source) -> Scene:
     if request.like is not None:
         texture = {**like_features(request.like, domain), **texture}
     labels = None if request.labels is None else _labels(request.labels, scan)
-    return Scene(scan, domain, intensity, painted, core, allowed, texture, source.sha256, warnings, labels, region)
+    scene = Scene(scan, domain, intensity, painted, core, allowed, texture, source.sha256, warnings, labels, region)
+    return replace(scene, tumor_domain=like)
 
 
 def _painted(request: Request, scan: Volume) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -148,7 +159,7 @@ def _check_volume(request: Request, scan: Volume) -> None:
         )
 
 
-def _center(request: Request, scan: Volume, painted: np.ndarray | None) -> np.ndarray:
+def _center(request: Request, scan: Volume, painted: np.ndarray | None, region: np.ndarray | None) -> np.ndarray:
     """About where the edit is, RAS mm."""
     if request.at is not None:
         return np.array(request.at)
@@ -157,6 +168,8 @@ def _center(request: Request, scan: Volume, painted: np.ndarray | None) -> np.nd
     if painted is not None:
         box = mask_box(painted)
         return scan.geometry.to_ras((np.array(box.start) + np.array(box.stop) - 1) / 2)
+    if request.handmade is not None and request.domain == "auto" and region is not None:
+        return Places(region, scan.geometry).deepest
     return scan.geometry.to_ras((np.array(scan.array.shape) - 1) / 2)
 
 

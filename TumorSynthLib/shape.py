@@ -154,7 +154,7 @@ def solve_shape(
     region, solution = _solved(targets, plan, irregularity, region, center, rotation, preview, alive)
     mask = np.zeros(geometry.shape, dtype=bool)
     mask[region.box.slices] = solution.mask
-    measured = quick_measure(solution.mask, region) if preview else _measured(solution.mask, region.geometry)
+    measured = quick_measure(solution.mask, region) if preview else measured_shape(solution.mask, region.geometry)
     return ShapeResult(mask, measured, warnings_for(targets, measured, geometry.voxel_volume_mm3))
 
 
@@ -237,12 +237,12 @@ def _excess(targets: Mapping[str, float]) -> Callable[[float, float], float] | N
 
 def _diameter_scale(wanted: float, mask: np.ndarray, region: Region) -> float:
     """By how much the major axis must grow for the largest diameter; 1 where it is right to 2 %."""
-    measured = _measured(mask, region.geometry).get("shape_Maximum3DDiameter", wanted)
+    measured = measured_shape(mask, region.geometry).get("shape_Maximum3DDiameter", wanted)
     scale = float(np.clip(wanted / max(measured, 1e-6), 0.6, 1.6))
     return 1.0 if abs(scale - 1.0) < 0.02 else scale
 
 
-def _measured(mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
+def measured_shape(mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
     """All shape features, or the volume alone where a single voxel has no others."""
     if int(mask.sum()) < 2:
         return {"shape_VoxelVolume": float(mask.sum()) * geometry.voxel_volume_mm3}

@@ -125,7 +125,7 @@ class Synthesizer:
 
     def _drawn(self, request: Request, scene: Scene, target: Target) -> list[dict[str, float]]:
         """For each part the features that nobody asked for: those of the tumor that was there, or of a typical one."""
-        domain = scene.domain.id
+        domain = scene.appearance.id
         scales = self.texture.scales[domain]
         voxel = scene.scan.geometry.voxel_volume_mm3
         volumes = [float(part.mask.sum()) * voxel for part in target.parts]

@@ -1,16 +1,17 @@
 """What an edit aims at: which voxels become tumor, of which parts it consists, and what is asked of each."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from TumorSynthLib.core_shape import carried_core, new_core
 from TumorSynthLib.existing import grown, moved, reshaped, tumor_texture
-from TumorSynthLib.placing import place_in_scan
+from TumorSynthLib.placing import NewTumor, place_in_scan
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
 from TumorSynthLib.shape import ShapeGenerator
+from TumorSynthLib.volume import Volume
 
 Alive = Callable[[], None]
 """Called on the way; may raise to cancel."""
@@ -46,6 +47,8 @@ class Target:
     """Asked shape features by PyRadiomics name."""
     warnings: list[str]
     """What could not be met."""
+    placed: Mapping[str, object] = field(default_factory=dict)
+    """Place and class of a hand-made tumor, JSON-ready; empty for all others."""
 
     @property
     def core(self) -> np.ndarray | None:
@@ -73,29 +76,30 @@ def choose_target(
     if request.op == "remove":
         assert scene.painted is not None
         return Target(scene.painted, (), None, {}, [])
-    mask, warnings = _whole(request, scene, generator, alive, volume_ml)
+    new = _whole(request, scene, generator, alive, volume_ml)
+    mask = new.mask.array
     core, more = _core(request, scene, mask, generator, alive)
     stays = request.op == "insert" or (request.op == "edit" and not request.shape)
     asked = shape_targets(request) if volume_ml is None else {"shape_VoxelVolume": 1000.0 * volume_ml}
-    return Target(mask, _parts(request, scene, mask, core), None if stays else scene.painted, asked, [*warnings, *more])
+    parts, replaced = _parts(request, scene, mask, core), None if stays else scene.painted
+    return Target(mask, parts, replaced, asked, [*new.warnings, *more], new.placed)
 
 
-def _whole(
-    request: Request, scene: Scene, generator: ShapeGenerator, alive: Alive, volume_ml: float | None
-) -> tuple[np.ndarray, list[str]]:
-    """The whole tumor's mask."""
-    painted = scene.painted
+def _whole(request: Request, scene: Scene, generator: ShapeGenerator, alive: Alive, volume_ml: float | None) -> NewTumor:
+    """The whole tumor."""
+    painted, geometry = scene.painted, scene.scan.geometry
     if request.op == "insert" and (painted is None or request.shape):
         return place_in_scan(request, scene, generator, alive)
     assert painted is not None
     if request.op == "move":
         assert request.to is not None
-        return moved(painted, scene, np.array(request.to)), []
+        return NewTumor(Volume(moved(painted, scene, np.array(request.to)), geometry), [])
     if volume_ml is not None:
-        return grown(painted, scene, 1000.0 * volume_ml), []
+        return NewTumor(Volume(grown(painted, scene, 1000.0 * volume_ml), geometry), [])
     if request.op == "edit" and request.shape:
-        return reshaped(painted, scene, shape_targets(request), generator, request.seed, alive)
-    return painted, []
+        mask, warnings = reshaped(painted, scene, shape_targets(request), generator, request.seed, alive)
+        return NewTumor(Volume(mask, geometry), warnings)
+    return NewTumor(Volume(painted, geometry), [])
 
 
 def _core(

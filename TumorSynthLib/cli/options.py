@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from TumorSynthLib import methods
-from TumorSynthLib.protocol import FORMATS, SCHEMA
+from TumorSynthLib.protocol import FORMATS, HANDMADE, SCHEMA
 
 Point = tuple[float, float, float]
 Corners = tuple[float, float, float, float, float, float]
@@ -51,6 +51,15 @@ _SHAPE = (
         list[str] | None, "--shape", help="Any wanted shape feature by its PyRadiomics name; repeat it.", metavar="NAME=VALUE"
     ),
 )
+_HANDMADE = (
+    _option(
+        str | None,
+        "--handmade",
+        help=f"Bent ellipsoid of a size class, in place of a learned shape: {', '.join(HANDMADE)}. Without --at, a place is "
+        "drawn in the region.",
+        metavar="CLASS",
+    ),
+)
 _TEXTURE = (
     _option(list[str] | None, "--texture", help="Any wanted texture feature by its name; repeat it.", metavar="NAME=VALUE"),
 )
@@ -74,6 +83,7 @@ _MODEL = (
     _option(int | None, "--seed", help="Seed of everything random. [default: 0]"),
     _option(str | None, "--device", help="auto, cpu, mps, cuda or cuda:N. [default: auto]"),
 )
+_LOOK = (_option(str | None, "--tumor-domain", help="Domain whose tumors the new one looks like. [default: that of the scan]"),)
 _SAMPLING = (
     _option(str | None, "--method", help=methods.told()),
     _option(int | None, "--steps", help="Sampling steps. [default: 10]"),
@@ -105,12 +115,12 @@ _HOW = (*_MODEL, *_SAMPLING, *_GUIDED, *_LABELS, *_OUTPUT)
 _ROOM = (_GUIDED[1], *_LABELS)
 
 PARAMETERS: dict[str, tuple[Parameter, ...]] = {
-    "insert": (*_SCAN, *_PLACE, *_MASK, *_REGION, *_ASKED, *_HOW),
-    "edit": (*_SCAN, *_MASK, *_REGION, *_ASKED, *_HOW),
+    "insert": (*_SCAN, *_PLACE, *_MASK, *_REGION, *_HANDMADE, *_ASKED, *_LOOK, *_HOW),
+    "edit": (*_SCAN, *_MASK, *_REGION, *_ASKED, *_LOOK, *_HOW),
     "remove": (*_SCAN, *_MASK, *_CORE_LABEL, *_MODEL, *_SAMPLING, *_ROOM, *_OUTPUT),
-    "move": (*_SCAN, *_MASK, *_CORE_LABEL, *_TO, *_REGION, *_HOW),
-    "grow": (*_SCAN, *_MASK, *_VOLUMES, *_REGION, *_TEXTURE, *_LIKE, *_CORE, *_HOW),
-    "shape": (_image(Path | None, None), *_PLACE, *_REGION, *_SHAPE, *_CORE_FORM, *_LIKE, *_MODEL, *_OUTPUT),
+    "move": (*_SCAN, *_MASK, *_CORE_LABEL, *_TO, *_REGION, *_LOOK, *_HOW),
+    "grow": (*_SCAN, *_MASK, *_VOLUMES, *_REGION, *_TEXTURE, *_LIKE, *_CORE, *_LOOK, *_HOW),
+    "shape": (_image(Path | None, None), *_PLACE, *_REGION, *_HANDMADE, *_SHAPE, *_CORE_FORM, *_LIKE, *_MODEL, *_OUTPUT),
 }
 """Parameters of each operation's command, in the order of its help."""
 

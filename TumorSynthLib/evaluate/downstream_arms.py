@@ -12,7 +12,8 @@ from torch import Tensor
 
 from TumorSynthLib.compositing import composite, soft_border
 from TumorSynthLib.errors import GeometryError
-from TumorSynthLib.evaluate.handmade import bent_ellipsoid, plain_texture, typical_level
+from TumorSynthLib.evaluate.handmade import plain_texture, typical_level
+from TumorSynthLib.handmade_shape import bent_ellipsoid
 from TumorSynthLib.insertion import Inserter, Site
 from TumorSynthLib.resample import resample
 from TumorSynthLib.segmentation.images import LabeledImage, Sample, isotropic, kind_of

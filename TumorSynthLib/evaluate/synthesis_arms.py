@@ -11,9 +11,10 @@ from TumorSynthLib.compositing import composite, soft_border
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, work_task
 from TumorSynthLib.evaluate.cases import Case
-from TumorSynthLib.evaluate.handmade import bent_ellipsoid, plain_texture, typical_level
+from TumorSynthLib.evaluate.handmade import plain_texture, typical_level
 from TumorSynthLib.evaluate.texture_arms import Features, Finisher, Tumor, measured
 from TumorSynthLib.existing import centroid
+from TumorSynthLib.handmade_shape import bent_ellipsoid
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.synthesis import candidate_seeds
 from TumorSynthLib.texture import Sampling, TextureModel
