@@ -252,7 +252,7 @@ def _noise_levels(edit: TextureEdit, asked: Mapping[str, float]) -> Sequence[flo
     """Shares of the surroundings' noise to try: what is asked decides the level, where it can."""
     if not edit.noise:
         return (0.0,)
-    steered = edit.match and any(not name.startswith("firstorder_") for name in asked)
+    steered = any(not name.startswith("firstorder_") for name in asked)
     return NOISE_FACTORS if steered else (1.0,)
 
 

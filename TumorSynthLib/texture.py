@@ -33,7 +33,7 @@ class Task:
     mask: np.ndarray
     """Region to change, bool, same shape."""
     domain: Domain
-    """Organ and modality."""
+    """Organ and modality; for a tumor those whose tumors it looks like."""
     spacing: float
     """Working voxel in mm."""
     features: Mapping[str, float] | None
