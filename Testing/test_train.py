@@ -18,8 +18,9 @@ from tiny_training import BRIDGE, CODEC, STAGES, run, stage
 from torch import nn
 
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, TrainConfig
-from TumorSynthLib.dataset import TrainingData, save_training_data, shapes_file
+from TumorSynthLib.dataset import HEALTHY, TrainingData, save_training_data, shapes_file
 from TumorSynthLib.errors import DataError
+from TumorSynthLib.train import bridge as bridge_training
 from TumorSynthLib.train import codec_trainer, common, shape_trainer
 from TumorSynthLib.train.bridge import train_bridge
 from TumorSynthLib.train.bridge_trainer import BridgeTrainer
@@ -27,6 +28,7 @@ from TumorSynthLib.train.checkpoints import BEST, load_best, load_checkpoint, sa
 from TumorSynthLib.train.codec import fingerprint, load_codec, train_codec
 from TumorSynthLib.train.codec_data import Patches
 from TumorSynthLib.train.codec_trainer import CodecTrainer
+from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.loop import Clock, Loop
 from TumorSynthLib.train.shape_trainer import ShapeTrainer
 from TumorSynthLib.train.team import Team
@@ -239,6 +241,32 @@ def test_the_bridge_trains_for_its_time_and_validates_control(data: Path, codec:
     )
 
 
+def test_an_early_stage_model_learns_from_small_tumors_alone(
+    content: TrainingData, data: Path, codec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    diameters = bridge_training.equivalent_diameters(content)
+    radius = (3.0 * content.regions[0].volume_mm3 / (4.0 * math.pi)) ** (1.0 / 3.0)
+    assert diameters[0] == pytest.approx(2.0 * radius)
+    tumors = np.array([region.kind != HEALTHY for region in content.regions])
+    limit = float(np.median(diameters[tumors]))
+    seen: dict[str, RegionDraws] = {}
+
+    class Spy(BridgeTrainer):
+        def __init__(self, draws: dict[str, RegionDraws], *rest: Any) -> None:
+            seen.update(draws)
+            super().__init__(draws, *rest)
+
+    monkeypatch.setattr(bridge_training, "BridgeTrainer", Spy)
+    early = replace(stage("bridge", batch=2, steps=1), network=replace(BRIDGE, methods=("bridge", "diffusion")))
+    early = replace(early, draw=replace(early.draw, largest_mm=limit))
+    train_bridge(data, codec, tmp_path / "early", early, Team())
+    assert tumors[seen["diffusion"].rows].all() and (diameters[seen["diffusion"].rows] <= limit).all()
+    assert (diameters[seen["bridge"].rows] > limit).any() and (~tumors[seen["bridge"].rows]).any()
+    nothing = replace(early, draw=replace(early.draw, largest_mm=1.0))
+    with pytest.raises(DataError, match="at most 1 mm"):
+        train_bridge(data, codec, tmp_path / "none", nothing, Team())
+
+
 def test_a_bridge_stays_with_its_codec(content: TrainingData, data: Path, codec: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         train_bridge(data, tmp_path / "none", tmp_path / "out", stage("bridge"), Team())
@@ -276,7 +304,7 @@ def test_checkpoints_of_earlier_versions_are_continued(data: Path, codec: Path, 
     old = {key: finished(out)[key] for key in ("step", "seconds", "config", "network", "average", "optimizer")}
     save_checkpoint(tmp_path / "old", old)
     assert equal(load_best(tmp_path / "old")["average"], old["average"])
-    newer = finished(run("bridge", data, codec, tmp_path / "old", stage("bridge", batch=2, steps=3)))
+    newer = finished(run("bridge", data, codec, tmp_path / "old", stage("bridge", batch=2, steps=3, patience=2)))
     assert newer["step"] == 3 and "scales" in newer and load_checkpoint(tmp_path / "old", BEST) is not None
     out = run("codec", data, codec, tmp_path / "codec", stage("codec", batch=2, steps=2))
     old = {key: value for key, value in finished(out).items() if key not in ("score", "best_step", "finished")}

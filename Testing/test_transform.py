@@ -1,6 +1,7 @@
 """``InsertTumord`` in a MONAI pipeline: nothing outside the tumor changes, the same state gives the same bytes."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from monai.transforms import Compose, EnsureTyped, ScaleIntensityRanged
 from phantoms import phantom
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.errors import ImageError
+from TumorSynthLib.errors import ImageError, RequestError
 from TumorSynthLib.insertion import InsertionSettings
 from TumorSynthLib.transform import InsertTumord
 from TumorSynthLib.tumor_draws import VOLUME, Wishes
@@ -57,6 +58,26 @@ def test_a_tumor_is_inserted_and_nothing_else_changes(folder: Path, kind: str) -
     assert volume == pytest.approx(after["told"]["shape"][VOLUME], rel=0.05)
     assert VOLUMES[0] * 0.9 <= volume <= VOLUMES[1] * 1.1
     assert not before["label"].any(), "the item that came in stays as it is"
+
+
+@pytest.mark.parametrize("more", [{"method": "diffusion", "handmade": "small"}, {"method": "flow"}], ids=str)
+def test_other_methods_and_hand_made_shapes_are_inserted_too(folder: Path, more: dict[str, Any]) -> None:
+    before = item()
+    after = transform(folder, settings=replace(SETTINGS, **more))(before)
+    plain = transform(folder)(before)
+    tumor, changed = after["label"][0] == 1, after["image"][0] != before["image"][0]
+    volume = float(tumor.sum()) * phantom("plain").geometry.voxel_volume_mm3
+    assert volume == pytest.approx(after["told"]["shape"][VOLUME], rel=0.02)
+    assert changed[tumor].float().mean() > 0.5 and not torch.equal(after["image"], plain["image"])
+    (start, stop) = after["told"]["box"]
+    changed[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]] = False
+    assert not changed.any()
+
+
+def test_a_bundle_without_the_method_is_told_before_any_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bundle, "methods", ("bridge",))
+    with pytest.raises(RequestError, match="Available: bridge"):
+        transform(folder, settings=replace(SETTINGS, method="flow"))(item())
 
 
 def test_the_tumor_is_where_it_is_said_to_be_in_millimeters(folder: Path) -> None:

@@ -330,6 +330,9 @@ class DrawConfig:
     """Newly drawn healthy regions that are in use at a time."""
     share: float = 0.75
     """Share of the healthy samples that are newly drawn ones."""
+    largest_mm: float = 0.0
+    """Largest equivalent diameter of the tumors that ``diffusion`` learns from, in mm; larger ones are background to it, as in
+    DiffTumor's early-stage model. 0: all."""
     binary: bool = False
     """Whether ``flow`` learns a binary mask on the latent grid, as TumorGen does, rather than a soft one."""
     memory_gb: float = 2.0

@@ -16,6 +16,7 @@ from TumorSynthLib.intensity import fit_intensity
 from TumorSynthLib.models import Models
 from TumorSynthLib.places import Places, tissue_region
 from TumorSynthLib.plan import OVERLAP, TRIES, radius_mm, reach_mm
+from TumorSynthLib.possible import check_possible
 from TumorSynthLib.protocol import SCHEMA, Request
 from TumorSynthLib.scene import Scene
 from TumorSynthLib.synthesis import Synthesizer
@@ -38,6 +39,11 @@ class InsertionSettings:
     """Weight of the features."""
     noise: bool = True
     """Whether the scan's noise is restored."""
+    method: str = "bridge"
+    """One of ``METHODS``. With ``flow`` the mask is made by the network too, of the drawn volume."""
+    handmade: str | None = None
+    """Size class of hand-made shapes (DiffTumor), ``tiny`` to ``large``; None takes the bundle's shape generator. The volume is
+    the drawn one; wish for small volumes with the small classes."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +132,13 @@ class Inserter:
 
     Raises
     ------
-    RequestError : when the bundle's statistics cannot meet the wishes.
+    RequestError : when the bundle's statistics cannot meet the wishes, or the bundle does not have the method.
     BundleError : when the bundle has no such domain.
     """
 
     def __init__(self, models: Models, domain: str, settings: InsertionSettings) -> None:
         self.models, self.settings = models, settings
+        check_possible(Request(SCHEMA, "insert", at=(0.0, 0.0, 0.0), shape={VOLUME: 1.0}, **_asked(settings)), models.bundle)
         self.domain = models.bundle.domain(domain)
         self.draws = TumorDraws(models.bundle, self.domain, settings.wishes)
         self.sites = SiteFinder(self.draws, self.domain, settings.clearance_mm)
@@ -145,23 +152,35 @@ class Inserter:
     def insert_at(self, scan: Volume, site: Site, rng: np.random.Generator) -> Inserted:
         """A new tumor at a site, its texture drawn for its shape."""
         texture, seed = self.draws.texture(site.shape, rng), int(rng.integers(2**31))
+        settings = self.settings
         request = Request(
             SCHEMA,
             "insert",
             at=site.at,
-            shape=dict(site.shape),
+            shape=dict(site.shape) if settings.handmade is None else {VOLUME: site.volume_mm3},
             texture=texture,
             seed=seed,
-            steps=self.settings.steps,
-            guidance=self.settings.guidance,
-            noise=self.settings.noise,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            noise=settings.noise,
+            method=settings.method,
+            handmade=settings.handmade,
         )
         intensity = fit_intensity(scan.array, self.domain)
-        scene = Scene(scan, self.domain, intensity, None, None, site.inside, texture, "", [])
-        target = choose_target(request, scene, self.models.shapes, _on)
-        made = Synthesizer(self.models.bundle, self.models.texture).tumor(request, scene, target, _unheard)
+        scene = Scene(scan, self.domain, intensity, None, None, site.inside, texture, "", [], region=site.inside)
+        synthesizer = Synthesizer(self.models.bundle, self.models.texture)
+        if settings.method == "flow":
+            target, made = synthesizer.in_box(request, scene, _unheard)
+        else:
+            target = choose_target(request, scene, self.models.shapes, _on)
+            made = synthesizer.tumor(request, scene, target, _unheard)
         told = {"at": list(site.at), "shape": dict(site.shape), "texture": texture, "seed": seed}
         return Inserted(made.scene.scan, target.mask, made.made[0].candidates[0].box, told)
+
+
+def _asked(settings: InsertionSettings) -> dict[str, Any]:
+    """The fields of a request that not every bundle can fulfil."""
+    return {"method": settings.method, "handmade": settings.handmade, "out": ""}
 
 
 def _on() -> None:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import BridgeConfig, from_dict
-from TumorSynthLib.dataset import TUMOR, TrainingData, load_training_data
+from TumorSynthLib.dataset import HEALTHY, TUMOR, TrainingData, load_training_data
 from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
+from TumorSynthLib.shape_field import BALL_VOLUME
 from TumorSynthLib.train.bridge_trainer import BridgeTrainer
 from TumorSynthLib.train.bridge_validation import Validation
 from TumorSynthLib.train.checkpoints import load_checkpoint
@@ -87,8 +88,13 @@ def train_bridge(
     validation = Validation(content, conditions, np.flatnonzero(held), held_cache)
     regions = RegionDraws(content, conditions, weights, draw, fresh)
     draws = dict.fromkeys(config.methods, regions)
+    if "diffusion" in config.methods and draw.largest_mm > 0.0:
+        small = equivalent_diameters(content) <= draw.largest_mm
+        what = f"tumors of at most {draw.largest_mm:g} mm, which the method 'diffusion' is to learn from"
+        early = _some(np.where(small & (conditions.kind != HEALTHY), weights, 0.0), what)
+        draws["diffusion"] = RegionDraws(content, conditions, early, draw, None)
     if config.joint:
-        of_tumors = _some(np.where(conditions.kind == TUMOR, weights, 0.0))
+        of_tumors = _some(np.where(conditions.kind == TUMOR, weights, 0.0), "whole tumors, which the method 'flow' learns from")
         draws["flow"] = RegionDraws(content, conditions, of_tumors, draw, None, boxed=True)
     Loop(BridgeTrainer(draws, cache, validation, config, stage.train, team, base), out, team, say, whole).run()
     return out
@@ -110,7 +116,13 @@ def check_methods(config: BridgeConfig) -> None:
         raise RequestError("train.methods", message, f"Start with bridge, and add any of {', '.join(METHODS[1:])}, each once.")
 
 
-def _some(weights: np.ndarray) -> np.ndarray:
+def equivalent_diameters(data: TrainingData) -> np.ndarray:
+    """Diameter in mm of the ball of each region's volume, (regions,)."""
+    volumes = np.array([region.volume_mm3 for region in data.regions])
+    return np.asarray(2.0 * np.cbrt(volumes / BALL_VOLUME))
+
+
+def _some(weights: np.ndarray, what: str) -> np.ndarray:
     """The weights, unless there is nothing to draw.
 
     Raises
@@ -118,8 +130,8 @@ def _some(weights: np.ndarray) -> np.ndarray:
     DataError : when all are zero.
     """
     if not weights.any():
-        message = "The training file has no whole tumors, which the method 'flow' learns from."
-        raise DataError("data.regions", message, "Add masks of tumors, or leave 'flow' out of network.methods.")
+        message = f"The training file has no {what}."
+        raise DataError("data.regions", message, "Add masks of such tumors, or leave the method out of network.methods.")
     return weights
 
 

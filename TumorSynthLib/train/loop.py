@@ -113,7 +113,9 @@ class Loop:
         self.at = Progress()
         if saved is not None:
             trainer.load(saved)
-            self.at = Progress(**{name: saved.get(name, value) for name, value in vars(self.at).items()})
+            # Earlier versions did not say which step was the best; patience starts anew then.
+            known = {"best_step": saved["step"], **saved}
+            self.at = Progress(**{name: known.get(name, value) for name, value in vars(self.at).items()})
             self.at.finished = False
         self.before, self.started = self.at.seconds, time.monotonic()
         self.clock = Clock(self.config.minutes, self.before if whole else 0.0)

@@ -101,6 +101,12 @@ GPU = Preset(
     ),
     minutes=480.0,
 )
+EARLY = replace(
+    CPU,
+    name="early",
+    about="as cpu, with DiffTumor's early-stage model beside the bridge: diffusion that learns from tumors under 20 mm alone",
+    bridge=replace(CPU.bridge, network=BridgeConfig(methods=("bridge", "diffusion")), draw=DrawConfig(largest_mm=20.0)),
+)
 PAPER = Preset(
     "paper",
     "the scale of Kim et al.: 4 GPUs under torchrun, f = 2, crops of 112x112x96 (latent 56x56x48), one sample per GPU, 1000 "
@@ -122,7 +128,7 @@ PAPER = Preset(
     ),
     minutes=5760.0,
 )
-PRESETS = {preset.name: preset for preset in (CPU, GPU, PAPER)}
+PRESETS = {preset.name: preset for preset in (CPU, GPU, EARLY, PAPER)}
 """All presets by name."""
 
 
