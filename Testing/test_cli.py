@@ -335,9 +335,10 @@ def test_features_that_cannot_be_measured_are_one_line(call: Any, models: Path, 
 def test_bundles_are_listed_with_licence_and_domains(call: Any, models: Path) -> None:
     (entry,) = [entry for entry in json.loads(call("bundles", "--json").stdout) if entry["id"] == "tiny"]
     assert entry["licence"] == "CC-BY-4.0" and entry["version"] == "1" and len(entry["sha256"]) == 64
+    assert entry["methods"] == [], "it has no network for textures"
     assert entry["domains"][0] == {"id": "abdomen-ct", "organ": "abdomen", "modality": "CT", "unit": "HU", "rim": False}
     listed = call("bundles").stdout
-    assert "tiny 1, CC-BY-4.0" in listed and "abdomen-ct" in listed
+    assert "tiny 1, CC-BY-4.0" in listed and "abdomen-ct" in listed and "methods: none" in listed
 
 
 def test_a_broken_bundle_is_listed_as_such(call: Any, models: Path) -> None:
@@ -369,6 +370,18 @@ def test_prepare_and_evaluate_pass_their_options_on(call: Any, models: Path, mon
     assert seen[1][:4] == (Path("d"), "test", "tumors", Path("r")) and seen[1][4].id == "tiny"
     assert seen[1][5:7] == (3, None) and seen[1][7]["keep_files"] is True
     assert seen[1][7] | {"keep_files": False} == asdict(Options()), "what is not given is as the library has it"
+    compared = f"--bundle tiny --bundle old={models / 'tiny'}"
+    outcome = call(f"evaluate --data d --split test --table methods --out r --steps 4,50 {compared}")
+    assert outcome.exit_code == 0 and list(seen[2][7]["bundles"]) == ["tiny", "old"] and seen[2][4].id == "tiny"
+    assert seen[2][7]["sampling_steps"] == (4, 50) and seen[2][7]["steps"] == Options().steps
+    assert call("evaluate --data d --split test --table downstream --out r --bundle tiny --steps 20").exit_code == 0
+    assert seen[3][7]["steps"] == 20 and seen[3][7]["bundles"] == {} and seen[3][7]["sampling_steps"] == ()
+    for wrong in ("--table methods --steps 4,x", "--table methods --steps 0", "--table downstream --steps 4,10"):
+        outcome = call(f"evaluate --data d --split test --out r --bundle tiny {wrong}")
+        assert outcome.exit_code == 2 and "--steps found" in outcome.stderr
+    for wrong in (f"texture {compared}", "methods --bundle tiny --bundle tiny", "methods --bundle =tiny"):
+        outcome = call(f"evaluate --data d --split test --out r --table {wrong}")
+        assert outcome.exit_code == 2 and "--bundle" in outcome.stderr and len(seen) == 4
 
 
 def test_a_batch_with_a_bad_line_exits_with_1(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

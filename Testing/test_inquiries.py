@@ -21,6 +21,7 @@ from TumorSynthLib.feature_names import SHAPE_FEATURES, TEXTURE_FEATURES
 from TumorSynthLib.features import measure_shape, measure_texture
 from TumorSynthLib.inquiries import Inquiries
 from TumorSynthLib.inquiry import Inquiry
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.protocol import parse_inquiry, parse_message, parse_request
 from TumorSynthLib.ranges import conditional_ranges, implausible
 from TumorSynthLib.region_features import measure_files
@@ -197,6 +198,9 @@ def test_bundles_are_told_with_their_domains_and_broken_ones_with_their_error(
     (entry,) = [entry for entry in described_bundles() if entry["id"] == "tiny"]
     assert (entry["version"], entry["licence"], entry["intended_use"]) == ("0", "CC0-1.0", "tests")
     assert [domain["id"] for domain in entry["domains"]] == [domain.id for domain in tiny_bundle.domains]
+    assert entry["methods"] == ["bridge", "diffusion", "flow"]
+    (base,) = [entry for entry in described_bundles() if entry["id"] == "base"]
+    assert set(base["methods"]) <= set(METHODS) and "bridge" in base["methods"]
     domain = {"id": "soft-tissue-ct", "organ": "soft tissue", "modality": "CT", "unit": "HU", "rim": False}
     assert entry["domains"][0] == domain
 

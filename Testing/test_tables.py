@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_data
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from TumorSynthLib import edit
@@ -155,6 +156,16 @@ def test_the_arithmetic_of_a_convolution_is_counted_right() -> None:
     assert timing.gflop(lambda: layer(image)) == pytest.approx(2 * 27 * 3 * 5 * 8 * 9 * 10 / 1e9)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert timing.gflop(lambda: layer(image)) == pytest.approx(2 * 27 * 3 * 5 * 8 * 9 * 10 / 1e9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_arithmetic_of_attention_is_counted_right_on_any_device(dtype: torch.dtype) -> None:
+    query, key = torch.randn(1, 2, 64, 8, dtype=dtype), torch.randn(1, 2, 24, 8, dtype=dtype)
+    exists = torch.ones(1, 1, 1, 24, dtype=torch.bool)
+    for mask in (None, exists):
+        with torch.inference_mode():
+            found = timing.gflop(lambda mask=mask: F.scaled_dot_product_attention(query, key, key, attn_mask=mask))  # type: ignore[misc]
+        assert found == pytest.approx(2 * (2 * 2 * 64 * 24 * 8) / 1e9)
 
 
 def test_a_hand_made_tumor_has_its_volume_place_and_level() -> None:

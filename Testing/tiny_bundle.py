@@ -46,31 +46,32 @@ REFINER = RefinerConfig(features=8, width=8)
 SHAPE = ShapeConfig(grid=16, noise=8, channels=(16, 16, 8), token_width=16, heads=2)
 
 
-def make_tiny_bundle(models: Path) -> Bundle:
-    """The bundle ``tiny`` in a folder."""
+def make_tiny_bundle(models: Path, name: str = "tiny", config: BridgeConfig = BRIDGE) -> Bundle:
+    """The bundle in a folder; one without the method ``flow`` has no refiner."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        codec, bridge, shape, refiner = Codec(CODEC), BridgeUNet(BRIDGE), Generator(SHAPE), MaskRefiner(REFINER)
+        codec, bridge, shape, refiner = Codec(CODEC), BridgeUNet(config), Generator(SHAPE), MaskRefiner(REFINER)
         torch.nn.init.normal_(bridge.leave.weight, std=0.02)
         assert bridge.leave.bias is not None
         bridge.leave.bias.data[-1] = 1.2  # about half of a box becomes tumor
     info: dict[str, Any] = {
-        "id": "tiny",
+        "id": name,
         "version": "0",
         "licence": "CC0-1.0",
         "intended_use": "tests",
         "training_data": "none",
         "domains": [domain_entry(domain, statistics(domain)) for domain in DOMAINS],
-        "networks": {"codec": asdict(CODEC), "bridge": to_dict(BRIDGE), "shape": to_dict(SHAPE), "refiner": to_dict(REFINER)},
+        "networks": {"codec": asdict(CODEC), "bridge": to_dict(config), "shape": to_dict(SHAPE)},
         "shape_statistics": shape_statistics(),
     }
-    weights: Mapping[str, Mapping[str, torch.Tensor]] = {
+    weights: dict[str, Mapping[str, torch.Tensor]] = {
         "codec": codec.state_dict(),
         "bridge": bridge.state_dict(),
         "shape": shape.state_dict(),
-        "refiner": refiner.state_dict(),
     }
-    folder: Path = write_bundle(models / "tiny", info, weights, "# Tiny\nRandom weights.\n")
+    if config.joint:
+        info["networks"]["refiner"], weights["refiner"] = to_dict(REFINER), refiner.state_dict()
+    folder: Path = write_bundle(models / name, info, weights, "# Tiny\nRandom weights.\n")
     return load_bundle(folder)
 
 

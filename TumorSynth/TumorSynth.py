@@ -41,8 +41,9 @@ class TumorSynth(ScriptedLoadableModule):
             "They are not for clinical use, and must not be mixed with patients' images."
         )
         parent.acknowledgementText = _(
-            "Tumors are made by a latent Brownian bridge that is conditioned on radiomics features. Features are those of "
-            "PyRadiomics. The card of each model tells of its training data, its licence and its measured limits."
+            "Tumors are made by a network that is conditioned on radiomics features: by a latent Brownian bridge, by "
+            "diffusion, or by rectified flow. Features are those of PyRadiomics. The card of each model tells of its training "
+            "data, its licence and its measured limits."
         )
         parent.icon = qt.QIcon(str(part("Resources/Icons/TumorSynth.png")))
         self.annotation: Any = None

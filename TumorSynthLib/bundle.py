@@ -78,8 +78,9 @@ class Bundle:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The synthesis methods that its network was trained for."""
-        return tuple(self.configs["bridge"].get("methods", ("bridge",)))
+        """The synthesis methods that its network was trained for; none where there is no such network."""
+        config = self.configs.get("bridge")
+        return () if config is None else tuple(config.get("methods", ("bridge",)))
 
     @property
     def shape_statistics(self) -> dict[str, Any]:

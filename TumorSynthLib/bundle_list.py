@@ -7,7 +7,7 @@ from TumorSynthLib.errors import BundleError
 
 
 def described_bundles() -> list[dict[str, Any]]:
-    """Of each bundle identity, licence, intended use, path and domains; of a broken one its ``id`` and the ``error``.
+    """Of each bundle identity, licence, intended use, path, methods and domains; of a broken one ``id`` and ``error``.
 
     Of a domain ``id``, ``organ``, ``modality``, ``unit``, and ``rim``: whether its tumors can have one.
     """
@@ -22,7 +22,7 @@ def _described(name: str) -> dict[str, Any]:
     names = ("id", "organ", "modality", "unit")
     domains = [{**{name: getattr(item, name) for name in names}, "rim": _has_rim(bundle, item.id)} for item in bundle.domains]
     texts = {"licence": bundle.licence, "intended_use": bundle.info["intended_use"], "path": str(bundle.path)}
-    return {**bundle.identity, **texts, "domains": domains}
+    return {**bundle.identity, **texts, "methods": list(bundle.methods), "domains": domains}
 
 
 def _has_rim(bundle: Bundle, domain_id: str) -> bool:

@@ -12,8 +12,8 @@
     does not tell). Answer: ``domain`` (null where it cannot be told), ``modality`` (CT, MR, PET or null), ``candidates``,
     ``warnings``.
 ``bundles``
-    What there is. Answer: ``bundles``, each with ``id``, ``version``, ``licence``, ``intended_use`` and ``domains``, or for one
-    that is broken ``id`` and ``error``.
+    What there is. Answer: ``bundles``, each with ``id``, ``version``, ``licence``, ``intended_use``, ``methods`` and
+    ``domains``, or for one that is broken ``id`` and ``error``.
 
 (Standard library only, so that the Slicer side can import it.)
 """

@@ -7,26 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.edit import Candidate, TextureEdit, edit_region, finish, work_task
 from TumorSynthLib.errors import GeometryError
-from TumorSynthLib.placing import box_of
+from TumorSynthLib.placing import air_warning, box_of
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.scene import Scene, inside_box
 from TumorSynthLib.shape_measure import measure_mask
+from TumorSynthLib.soft_mask import mask_of
 from TumorSynthLib.texture import Sampling, TextureModel
-from TumorSynthLib.volume import Geometry, mask_box
+from TumorSynthLib.volume import Geometry
 
-LEVEL = 0.5
-"""Of the soft mask, where no volume is asked for."""
-FAINT = 0.02
-"""Least value of the soft mask that a tumor of an asked volume may reach down to."""
+FEWEST = 2
+"""Voxels that features need; less is no tumor."""
 _VOLUME = "shape_VoxelVolume"
-_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +57,11 @@ def tumors_in_box(
 
     Raises
     ------
-    GeometryError : ``flow.empty`` when there is no tumor in any of the samples, ``geometry.box`` for a box without a voxel.
+    GeometryError : ``flow.empty`` when there is no tumor in any of the samples, ``geometry.box`` for a box without a voxel of
+        the scan or of the region.
     """
     box = inside_box(box_of(request), scene.scan.geometry, None)
-    allowed = box if scene.region is None else box & scene.region
+    allowed = _allowed(box, scene.region)
     targets = shape_targets(request)
     task, grid = work_task(scene, TextureEdit(box, {**scene.texture, **targets}), WorkConfig())
     sampling = Sampling(request.steps, request.guidance, seeds)
@@ -71,7 +69,7 @@ def tumors_in_box(
     found = []
     for number, (image, one, seed) in enumerate(zip(images, soft, seeds, strict=True)):
         mask, warnings = mask_of(one, grid, scene.scan.geometry, allowed, targets.get(_VOLUME))
-        if not mask.any():
+        if mask.sum() < FEWEST:
             continue
         edit = TextureEdit(mask, dict(scene.texture), noise=request.noise)
         region = edit_region(scene, edit)
@@ -84,38 +82,11 @@ def tumors_in_box(
         missed = shape_distance(mask, scene.scan.geometry, targets, model.shape_scales)
         distance = float(np.hypot(candidate.distance, missed))
         kept = Candidate(candidate.values, candidate.box, seed, distance, candidate.warnings)
-        found.append(BoxTumor(mask, kept, warnings))
+        found.append(BoxTumor(mask, kept, [*warnings, *air_warning(scene, mask), *_grid_warning(grid)]))
     if not found:
         message = f"The model made no tumor in the box, in {len(seeds)} sample(s)."
         raise GeometryError("flow.empty", message, "Try another seed or a larger box, or the method 'bridge'.")
     return sorted(found, key=lambda tumor: tumor.candidate.distance)
-
-
-def mask_of(
-    soft: np.ndarray, grid: Geometry, native: Geometry, allowed: np.ndarray, volume_mm3: float | None
-) -> tuple[np.ndarray, list[str]]:
-    """The mask on the scan's grid of a soft mask on the working grid: its largest part, of the asked volume.
-
-    Parameters
-    ----------
-    soft : 0 to 1 on the working grid.
-    grid, native : the working grid and the scan's.
-    allowed : where the tumor may be, bool on the scan's grid.
-    volume_mm3 : asked volume, met by the level at which the soft mask is cut; None cuts it at ``LEVEL``.
-
-    Returns
-    -------
-    The mask, empty where the soft mask shows no tumor, and a sentence where the volume is missed by more than 2 % and a voxel.
-    """
-    box = mask_box(allowed)
-    values = resample(soft, grid, native.cropped(box), outside=0.0, smooth=False) * allowed[box.slices]
-    wanted = 0 if volume_mm3 is None else max(1, round(volume_mm3 / native.voxel_volume_mm3))
-    inside = _largest(values >= (_level(values, wanted) if wanted else LEVEL))
-    if wanted and inside.any():
-        inside = _grown(inside, values, wanted)
-    mask = np.zeros(allowed.shape, bool)
-    mask[box.slices] = inside
-    return mask, _volume_warning(int(inside.sum()), wanted, native)
 
 
 def shape_distance(
@@ -130,36 +101,16 @@ def shape_distance(
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def _level(values: np.ndarray, count: int) -> float:
-    """The level at which a soft mask holds so many voxels, at least ``FAINT``."""
-    flat = values.ravel()
-    if count >= flat.size:
-        return FAINT
-    return max(FAINT, float(np.partition(flat, flat.size - count)[flat.size - count]))
+def _allowed(box: np.ndarray, region: np.ndarray | None) -> np.ndarray:
+    """Where the tumor may be, bool."""
+    allowed = box if region is None else box & region
+    if not allowed.any():
+        raise GeometryError("geometry.box", "The region has no voxel in the box.", "Draw the box where the region is.")
+    return allowed
 
 
-def _largest(inside: np.ndarray) -> np.ndarray:
-    """The largest connected part."""
-    parts, count = ndimage.label(inside)
-    if count < 2:
-        return inside
-    return np.asarray(parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])))
-
-
-def _grown(inside: np.ndarray, values: np.ndarray, wanted: int) -> np.ndarray:
-    """A part with the likeliest of its neighbors added until it has so many voxels, as far as there is anything."""
-    grown = inside.copy()
-    while (missing := wanted - int(grown.sum())) > 0:
-        shell = np.flatnonzero(ndimage.binary_dilation(grown) & ~grown & (values >= FAINT))
-        if not shell.size:
-            break
-        best = shell[np.argsort(-values.ravel()[shell], kind="stable")[:missing]]
-        grown.ravel()[best] = True
-    return grown
-
-
-def _volume_warning(found: int, wanted: int, geometry: Geometry) -> list[str]:
-    if abs(found - wanted) <= max(1.0, _TOLERANCE * wanted) or not wanted or not found:
+def _grid_warning(grid: Geometry) -> list[str]:
+    spacing = float(grid.spacing[0])
+    if spacing <= WorkConfig().max_spacing:
         return []
-    asked, made = (count * geometry.voxel_volume_mm3 / 1000.0 for count in (wanted, found))
-    return [f"A volume of {asked:.4g} mL was asked for, and the model made {made:.4g} mL in this box."]
+    return [f"The box is so large that the tumor was made of voxels of {spacing:.2g} mm; a smaller box shows finer texture."]

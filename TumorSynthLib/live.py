@@ -93,6 +93,8 @@ class LiveShapes:
         """The box, on a grid that is as coarse as that of a tumor of its size."""
         low, high = np.array(box)
         steps = _steps(float(np.prod(high - low)), geometry.spacing)
+        # Voxels thicker than the box could miss it.
+        steps = np.minimum(steps, np.maximum(1, np.floor((high - low).min() / geometry.spacing))).astype(int)
         part = _Part.around(geometry, steps, 0.5 * (low + high), 0.5 * float(np.linalg.norm(high - low)))
         return LiveShape(Volume(inside_box(box, part.geometry, None), part.geometry), {})
 

@@ -23,7 +23,7 @@ def check_possible(request: Request, bundle: Bundle | None = None) -> None:
 def _check(request: Request, bundle: Bundle | None) -> None:
     if bundle is not None and request.method not in bundle.methods:
         message = f"The bundle '{bundle.id}' has no method '{request.method}'."
-        raise RequestError("request.method", message, f"Available: {', '.join(bundle.methods)}.")
+        raise RequestError("request.method", message, f"Available: {', '.join(bundle.methods) or 'none'}.")
     if request.method == "flow" and request.op not in ("remove", "lesions"):
         _check_flow(request)
     for op, name in (("grow", "shape"), ("shape", "like")):

@@ -117,10 +117,11 @@ class Synthesizer:
         found = tumors_in_box(request, scene, self.texture, seeds, progress)
         best = found[0]
         part = Part("tumor", best.mask, scene.texture, None)
-        target = Target(best.mask, (part,), None, shape_targets(request), [])
+        shape = shape_targets(request)
+        target = Target(best.mask, (part,), None, shape, [])
         made = Made(part, {}, [tumor.candidate for tumor in found])
         scene = replace(scene, scan=best.candidate.apply(scene.scan))
-        warnings = [*best.warnings, *best.candidate.warnings, *self._untold(part)]
+        warnings = [*best.warnings, *best.candidate.warnings, *self._untold(part), *self._unsteered(shape)]
         return target, Synthesis(scene, [made], request.steps, warnings)
 
     def _drawn(self, request: Request, scene: Scene, target: Target) -> list[dict[str, float]]:
@@ -148,6 +149,11 @@ class Synthesizer:
         if not without:
             return []
         return [f"The model has no token for {', '.join(without)}; only the choice among candidates steers them."]
+
+    def _unsteered(self, shape: Mapping[str, float]) -> list[str]:
+        """Shape features that a network which makes the mask itself does not know."""
+        without = [name for name in shape if name not in self.texture.shape_scales]
+        return [f"The method 'flow' has no token for {', '.join(without)}; nothing steers them."] if without else []
 
 
 def _share(progress: StageProgress, number: int, count: int) -> StageProgress:

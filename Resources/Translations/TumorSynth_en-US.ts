@@ -12,7 +12,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Tumors are made by a latent Brownian bridge that is conditioned on radiomics features. Features are those of PyRadiomics. The card of each model tells of its training data, its licence and its measured limits.</source>
+      <source>Tumors are made by a network that is conditioned on radiomics features: by a latent Brownian bridge, by diffusion, or by rectified flow. Features are those of PyRadiomics. The card of each model tells of its training data, its licence and its measured limits.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -856,7 +856,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>How the tumor's texture is made.</source>
+      <source>How the tumor is made. Methods that the model was not trained for cannot be chosen.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -864,7 +864,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Sampling steps: more are slower and may show finer texture. 10 is usual.</source>
+      <source>Sampling steps: more are slower and may show finer texture. 10 is usual, and 4 for diffusion.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -962,16 +962,84 @@
     </message>
   </context>
   <context>
-    <name>panel.action_button</name>
+    <name>TumorSynthSlicer.method_words</name>
     <message>
-      <source>Wait for the work that goes on, or cancel it.</source>
+      <source>The method under Advanced knows the tumor's form only when it is finished, too late for this.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Only a wish: the method makes the form itself. More candidates come nearer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Which methods the model has comes from the background program; start it first.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>'{method}' makes new tumors alone. For {name} choose another method under Advanced.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Brownian bridge</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>latent Brownian bridge (Kim et al.)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Prefer it for everything: it starts from the tissue that is there and follows asked features best.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Diffusion</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>few-step diffusion in a mask (DiffTumor)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Prefer it for many small, varied tumors as training data, with 4 steps and hand-made shapes.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Flow in a box</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>rectified flow of tumor and mask (TumorGen)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Prefer it when only a box is known: it makes shape and texture together, so that they fit each other.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The model '{model}' was not trained for this method.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>'{method}' needs a box or a point, and {name} is painted. Choose another method under Advanced.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The outline is the box; the tumor's own form comes with the result.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>'{method}' at a point needs a volume. Choose that of {name}, or use a box.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>'{method}' cannot give {name} a core, a rim or a mass effect. Take them back, or choose another method.</source>
       <translation type="unfinished" />
     </message>
   </context>
   <context>
-    <name>panel.advanced_section</name>
+    <name>panel.action_button</name>
     <message>
-      <source>Brownian bridge</source>
+      <source>Wait for the work that goes on, or cancel it.</source>
       <translation type="unfinished" />
     </message>
   </context>
@@ -998,6 +1066,10 @@
     </message>
     <message>
       <source>The volumes of the series are typed above.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The time points keep the tumor's form.</source>
       <translation type="unfinished" />
     </message>
     <message>
@@ -1661,6 +1733,10 @@ This may take some minutes. Install them now?</source>
     </message>
     <message>
       <source>Choose what the scan shows, under Input: it may be {domains}.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>'{method}': {reason} Choose another method under Advanced.</source>
       <translation type="unfinished" />
     </message>
   </context>

@@ -6,6 +6,7 @@ from typing import Any
 import slicer
 from slicer_case import SlicerCase
 
+from TumorSynthLib.methods import METHODS
 from TumorSynthSlicer.lesion_list import LesionList
 from TumorSynthSlicer.paths import part
 from TumorSynthSlicer.signals import Signal
@@ -73,7 +74,9 @@ class FakeSession:
         self.dicomNote = ""
         self.review: Any = None
         self.outline = SimpleNamespace(measured={}, message="")
-        self.questions = SimpleNamespace(candidates=[])
+        self.questions = SimpleNamespace(candidates=[], bundle={"id": "tiny"})
+        self.methods: tuple[str, ...] = METHODS
+        self.methodLack = ""
         self.refused: dict[str, str] = {}
         self.calls: list[Any] = []
 
@@ -81,6 +84,11 @@ class FakeSession:
     def domainFacts(self) -> Any:
         """The domain as the worker tells it."""
         return next((domain for domain in self.domains if domain["id"] == self.domain), None)
+
+    @property
+    def method(self) -> str:
+        """The method that tumors are made by."""
+        return self.parameters.method
 
     @property
     def selectedLesion(self) -> Any:

@@ -13,6 +13,7 @@ from slicer_results import writeResult
 
 from TumorSynthLib.errors import Cancelled, TumorSynthError
 from TumorSynthLib.mask_code import encode_mask
+from TumorSynthLib.methods import METHODS
 from TumorSynthSlicer.grids import geometryOf
 from TumorSynthSlicer.nrrd_files import mapped
 from TumorSynthSlicer.nrrd_headers import readHeader
@@ -60,7 +61,7 @@ class FakeService:
         self.failFrom = 0
         """Number of the first edit that does."""
         self.answers: dict[str, dict[str, Any]] = {
-            "bundles": {"bundles": [{"id": "tiny", "domains": DOMAINS}]},
+            "bundles": {"bundles": [{"id": "tiny", "domains": DOMAINS, "methods": list(METHODS)}]},
             "domain": {"domain": "abdomen-ct", "modality": "CT", "candidates": ["abdomen-ct"], "warnings": []},
             "ranges": {"ranges": RANGES, "warnings": []},
             "measure": {"measured": {"shape_VoxelVolume": 4000.0, "firstorder_Mean": 55.0}, "domain": "abdomen-ct"},

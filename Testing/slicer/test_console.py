@@ -14,6 +14,7 @@ from slicer_case import SlicerCase, needsHarness
 
 import TumorSynth
 from TumorSynthLib.errors import Cancelled, GeometryError, ImageError, RequestError, TumorSynthError
+from TumorSynthLib.methods import METHODS
 from TumorSynthSlicer import commands, console, qt_process
 from TumorSynthSlicer.console import EditResult
 from TumorSynthSlicer.console_jobs import ConsoleJob
@@ -195,6 +196,19 @@ class OperationsTest(ConsoleCase):
         result = self.logic.remove(self.volume, self.segment, **DOMAIN)
         self.assertEqual(self.names(result.segmentation), [])
         self.assertGreater(self.changed(result)[self.mask(self.segment[0])].mean(), 0.9)
+
+    def test_every_method_makes_a_tumor_and_says_so(self) -> None:
+        for method in METHODS:
+            how = {**DOMAIN, "method": method}
+            result = self.logic.insert(self.volume, self.position(self.volume), volumeMl=2.0, **how)
+            self.assertEqual((result.result["request"]["method"], result.result["steps"]), (method, 2))
+            mask = self.mask(result.segmentation)
+            self.assertAlmostEqual(mask.sum() * VOXEL_ML, 2.0, delta=0.04)
+            self.assertGreater(self.changed(result)[mask].mean(), 0.9)
+
+    def test_removal_is_by_the_bridge_whatever_is_asked(self) -> None:
+        result = self.logic.remove(self.volume, self.segment, **DOMAIN, method="flow")
+        self.assertEqual((result.result["request"]["method"], result.warnings), ("bridge", []))
 
     def test_a_core_is_a_segment_of_its_own(self) -> None:
         result = self.logic.insert(self.volume, self.position(self.volume), volumeMl=4.0, core=0.4, name="Mass", **DOMAIN)
@@ -403,6 +417,12 @@ class RefusedTest(ConsoleCase):
             (RequestError, lambda: logic.move(self.volume, self.segment, to=self.segment)),
             (RequestError, lambda: logic.grow(self.volume, self.segment, [])),
             (RequestError, lambda: logic.grow(self.volume, self.segment, 4.0)),
+            (RequestError, lambda: logic.grow(self.volume, self.segment, [4.0], sphericity=0.7)),
+            (RequestError, lambda: logic.insert(self.volume, position, method="flow")),
+            (RequestError, lambda: logic.insert(self.volume, position, volumeMl=2.0, rim=0.5, method="flow")),
+            (RequestError, lambda: logic.insert(self.volume, self.segment, volumeMl=2.0, method="flow")),
+            (RequestError, lambda: logic.insert(self.volume, position, method="magic")),
+            (RequestError, lambda: logic.edit(self.volume, self.segment, volumeMl=2.0, method="flow")),
             (RequestError, lambda: logic.grow(self.volume, self.segment, [2.0, -1.0])),
             (RequestError, lambda: logic.shape(at=position)),
             (RequestError, lambda: logic.shape(self.volume, self.segment)),

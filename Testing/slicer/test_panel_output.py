@@ -102,6 +102,9 @@ class LogTest(PanelCase):
         self.assertEqual(self.ui.methodBox.itemData(self.ui.methodBox.currentIndex), "bridge")
         self.session.parameters.method = "flow"
         section.refresh()
-        self.assertEqual(self.ui.methodBox.currentText, "flow")
+        self.assertEqual(self.ui.methodBox.itemData(self.ui.methodBox.currentIndex), "flow")
         self.ui.methodBox.activated.emit(0)
-        self.assertEqual(self.session.parameters.method, "bridge")
+        self.assertEqual(self.session.calls, [("setMethod", "bridge")])
+        self.session.parameters.method = "of tomorrow"
+        section.refresh()
+        self.assertEqual(self.ui.methodBox.currentText, "of tomorrow")

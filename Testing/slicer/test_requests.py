@@ -41,14 +41,19 @@ class RequestsTest(unittest.TestCase):
         self.assertEqual(editRequest(POINT, SETTINGS, "scan.nrrd", AT, "out", 9)["seed"], 9)
 
     def test_every_operation_takes_only_what_it_may(self) -> None:
-        asked = {"shape": {"volume_ml": 5.0}, "texture": {"firstorder_Mean": 10.0}, "rim": 0.2, "volumesMl": [4.0, 8.0]}
+        asked = {
+            "shape": {"volume_ml": 5.0, "sphericity": 0.7},
+            "texture": {"firstorder_Mean": 10.0},
+            "rim": 0.2,
+            "volumesMl": [4.0, 8.0],
+        }
         for operation in ("insert", "edit", "remove", "move", "grow"):
             request = parse_request(editRequest(existing(operation, **asked), SETTINGS, "scan.nrrd", MASK, "out"))
             self.assertEqual((request.op, request.mask, request.label), (operation, "mask.nrrd", 3))
             self.assertEqual(request.to, (4.0, 5.0, 6.0) if operation == "move" else None)
             self.assertEqual(request.volumes_ml, (4.0, 8.0) if operation == "grow" else ())
             self.assertEqual(request.region, None if operation == "remove" else "organ.nrrd")
-            self.assertEqual("volume_ml" in request.shape, operation in ("insert", "edit"))
+            self.assertEqual(request.shape, asked["shape"] if operation in ("insert", "edit") else {})
 
     def test_a_box_is_a_place(self) -> None:
         box = ((0.0, 0.0, 0.0), (20.0, 20.0, 20.0))

@@ -4,9 +4,11 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import numpy as np
+import qt
 import slicer
 from module_case import WorkingCase
 
+from TumorSynthSlicer.grids import geometryOf
 from TumorSynthSlicer.marks import isSynthetic
 from TumorSynthSlicer.outline import NAME
 from TumorSynthSlicer.paths import part
@@ -59,6 +61,15 @@ class Hand:
         slider.value = value
         self._done(slider.objectName)
 
+    def choose(self, box: Any, value: str) -> None:
+        """Choose from a combo box."""
+        self._on(box)
+        index = box.findData(value)
+        self._case.assertTrue(box.model().flags(box.model().index(index, 0)) & qt.Qt.ItemIsEnabled, f"{value} is gray")
+        box.setCurrentIndex(index)
+        box.activated.emit(index)
+        self._done(value)
+
     def _on(self, widget: Any) -> None:
         self._case.assertTrue(widget.enabled, widget.toolTip)
         self._case.assertTrue(widget.isVisibleTo(self._case.widget.parent), f"{widget.objectName} is hidden")
@@ -109,6 +120,18 @@ class WorkflowTest(WorkingCase):
         output = self.own.outputSegmentation
         return self.inside(output, output.GetSegmentation().GetNthSegmentID(number))
 
+    def outlineBounds(self) -> np.ndarray:
+        """Of the outline; zeros while it is not seen."""
+        bounds = np.zeros(6)
+        for node in slicer.util.getNodesByClass("vtkMRMLModelNode"):
+            if node.GetName() == NAME and node.GetDisplayNode().GetVisibility():
+                node.GetRASBounds(bounds)
+        return bounds
+
+    def texts(self, table: Any) -> list[list[str]]:
+        """What a table shows."""
+        return [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
+
     def testInsertOne(self) -> None:
         ui, hand = self.ui, self.hand
         hand.press(ui.addPointButton)
@@ -116,6 +139,41 @@ class WorkflowTest(WorkingCase):
         hand.press(ui.generateButton)
         self.assertTrue(self.changed()[self.resultMask()].any())
         self.assertFalse(ui.addPointButton.checked)
+
+    def testInsertIntoABoxWithTheFormThatTheMethodMakes(self) -> None:
+        ui, hand = self.ui, self.hand
+        hand.press(ui.addBoxButton)
+        hand.press(ui.advancedSection)
+        hand.choose(ui.methodBox, "flow")
+        self.assertIn("only a box is known", ui.methodHelpLabel.text)
+        self.assertIn("comes with the result", ui.volumeRange.text)
+        box = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")[0]
+        bounds = np.zeros(6)
+        box.GetRASBounds(bounds)
+        self.waitUntil(lambda: np.allclose(self.outlineBounds(), bounds, atol=3.0))
+        hand.press(ui.generateButton)
+        mask = self.resultMask()
+        self.assertTrue(self.changed()[mask].any())
+        ras = geometryOf(self.scan).to_ras(np.argwhere(mask)[:, ::-1])
+        self.assertTrue(np.all((ras >= bounds[::2]) & (ras <= bounds[1::2])))
+        rows = {row[0]: row[1:3] for row in self.texts(ui.comparisonTable)}
+        measured = mask.sum() * np.prod(self.scan.GetSpacing()) / 1000.0
+        requested, told = rows["Volume"]
+        self.assertEqual(requested, "free")
+        self.assertAlmostEqual(float(told.split()[0]), measured, delta=0.01 * measured)
+
+    def testInsertAtAPointWithTheFormThatTheMethodMakes(self) -> None:
+        self.session.setMethod("flow")
+        ui, hand = self.ui, self.hand
+        hand.press(ui.addPointButton)
+        hand.click("tissue")
+        self.assertIn("needs a volume", ui.generateButton.toolTip)
+        hand.pull(ui.volumeSlider, 3.0)
+        hand.press(ui.generateButton)
+        rows = {row[0]: row[1:3] for row in self.texts(ui.comparisonTable)}
+        self.assertEqual(rows["Volume"][0], "3 mL")
+        made = self.resultMask().sum() * np.prod(self.scan.GetSpacing()) / 1000.0
+        self.assertAlmostEqual(made, 3.0, delta=0.06)
 
     def testInsertSeveral(self) -> None:
         ui, hand = self.ui, self.hand
@@ -238,6 +296,9 @@ class ControlsTest(WorkingCase):
         self.assertNobodyIsSilent("no lesion")
         key = self.place()
         self.assertNobodyIsSilent("a draft")
+        self.session.setMethod("flow")
+        self.assertNobodyIsSilent("a draft with flow")
+        self.session.setMethod("bridge")
         self.session.generate([key])
         self.assertNobodyIsSilent("it is generated")
         self.made()

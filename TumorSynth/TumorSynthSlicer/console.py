@@ -63,6 +63,15 @@ class TumorSynthLogic(ScriptedLoadableModuleLogic):
         >>> abs(result.measured["shape_VoxelVolume"] / 1000.0 - 3.0) < 0.06
         True
 
+        Where only a box is known, the method ``flow`` makes form and texture together inside it:
+
+        >>> box = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Tumor box")
+        >>> box.SetSize(24.0, 24.0, 24.0)
+        >>> box.SetCenter(12.0, 10.0, 30.0)
+        >>> inBox = logic.insert("CT", at="Tumor box", method="flow", domain="abdomen-ct", seed=1)
+        >>> inBox.result["request"]["method"], 0.0 < inBox.measured["shape_VoxelVolume"] <= 24.0**3
+        ('flow', True)
+
         Parameters
         ----------
         volume : node of the scan, or its name.

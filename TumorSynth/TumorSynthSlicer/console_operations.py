@@ -13,7 +13,7 @@ from TumorSynthSlicer import commands
 from TumorSynthSlicer.console_files import JobFiles, ScanFiles
 from TumorSynthSlicer.console_jobs import ConsoleJob, Progress, start
 from TumorSynthSlicer.console_places import Segment, placeNamed, segmentationNamed, segmentNamed, volumeNamed
-from TumorSynthSlicer.console_requests import Tumor, editSteps, goalNamed, shapeSteps
+from TumorSynthSlicer.console_requests import Tumor, checkTumor, editSteps, goalNamed, shapeSteps
 from TumorSynthSlicer.console_scene import EditResult, loadEdit, loadSeries, loadShape
 from TumorSynthSlicer.console_wishes import OF_ALL, Wishes, wishesOf
 from TumorSynthSlicer.dicom_chore import DicomChore, DicomWish
@@ -123,7 +123,10 @@ class Operations:
         self, node: Any, tumors: Sequence[Tumor], asked: Wishes, wait: bool, progress: Progress | None, several: bool
     ) -> Any:
         asked = _inDomainOf(node, asked)
-        settings, region, files = asked.settings(commands.load()), _region(asked), self._scans.job(node)
+        settings, region = asked.settings(commands.load()), _region(asked)
+        for tumor in tumors:
+            checkTumor(tumor, settings)
+        files = self._scans.job(node)
         first = tumors[0].lesion
 
         def load(folder: Path) -> Steps[EditResult]:

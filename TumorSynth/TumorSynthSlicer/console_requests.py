@@ -38,6 +38,18 @@ def goalNamed(to: Any, volume: Any) -> Point:
     return where  # type: ignore[no-any-return]
 
 
+def checkTumor(tumor: Tumor, settings: Settings) -> None:
+    """Refuse what the worker would refuse, before any file is written.
+
+    Raises
+    ------
+    RequestError : as ``requests``.
+    """
+    where = {"point": "at", "box": "box"}.get(tumor.lesion.place)
+    place = Place(mask="mask", to=tumor.to) if where is None else Place(**{where: tumor.where})
+    editRequest(tumor.lesion, settings, "scan", place, "out")
+
+
 def editSteps(
     tumors: Sequence[Tumor], settings: Settings, region: Segment | None, files: JobFiles, several: bool
 ) -> Steps[dict[str, Any]]:

@@ -31,7 +31,7 @@ OF_ALL = ("region", "domain", "bundle", "device", *_SAMPLING)
 _USELESS = {
     "remove": (*_SHAPE, *_TEXTURE, "core", "rim", "name", "region"),
     "move": (*_SHAPE, *_TEXTURE, "core"),
-    "grow": ("volumeMl", "name"),
+    "grow": (*_SHAPE, "name"),
     "shape": (*_TEXTURE, "rim", "massEffect", *_SAMPLING),
 }
 """What would change nothing, by operation."""
@@ -62,7 +62,9 @@ class Wishes:
     domain : organ and modality by the bundle's id; of a volume that was edited before, ``auto`` is that of its last edit.
     bundle : model bundle; None is the one of the panel's setup.
     device : ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``; None is that of the panel's setup.
-    method : ``bridge``, ``diffusion`` or ``flow``.
+    method : ``bridge``; ``diffusion`` for many varied tumors, best with 4 steps; or ``flow``, which makes form and texture
+        together in a box, or at a point with a volume, and takes shape features but the volume as wishes. A model need not have
+        all of them. Removal is the bridge's in any case.
     steps : sampling steps.
     guidance : weight of the texture that was asked for.
     candidates : samples of which the best measured is kept.

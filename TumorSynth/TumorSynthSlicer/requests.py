@@ -1,15 +1,15 @@
 """What the worker is asked, made of lesions, settings and places. Positions are the volume's own RAS mm."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from TumorSynthLib.errors import RequestError
+from TumorSynthLib.possible import check_possible
 from TumorSynthLib.protocol import SCHEMA, parse_request
 from TumorSynthSlicer.lesion import Lesion
+from TumorSynthSlicer.method_words import BRIDGE
 from TumorSynthSlicer.words import contradiction
-
-_VOLUMES = ("volume_ml", "shape_VoxelVolume")
 
 Point = tuple[float, float, float]
 """R, A, S in mm, without the volume's parent transform."""
@@ -40,7 +40,7 @@ class Settings:
     device: str = "auto"
     """``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``."""
     method: str = "bridge"
-    """Synthesis method."""
+    """Synthesis method; removal is the bridge's in any case."""
     steps: int = 10
     """Sampling steps."""
     guidance: float = 1.5
@@ -102,6 +102,8 @@ def lesionsRequest(
         alone = editRequest(lesion, settings, image, place, out)
         fields = {**_fields(lesion, place), **_region(lesion.operation, settings)}
         entries.append({**fields, "name": lesion.name, "seed": alone["seed"] + (seed or 0)})
+    if all(lesion.operation == "remove" for lesion, _ in edits):
+        settings = replace(settings, method=BRIDGE)
     return _complete({**_common(settings), "op": "lesions", "image": image, "out": out, "lesions": entries})
 
 
@@ -171,14 +173,11 @@ def _fields(lesion: Lesion, place: Place) -> dict[str, Any]:
     if lesion.operation == "move":
         return {**values, "to": place.to, "rim": lesion.rim, "core": kept or None}
     if lesion.operation == "remove":
-        return {**values, "core": kept or None}
+        return {**values, "core": kept or None, "method": BRIDGE}
     values |= {"shape": dict(lesion.shape), "texture": dict(lesion.texture), "rim": lesion.rim}
     values["core"] = {**kept, **lesion.core} or None
     if lesion.operation == "grow":
-        values["volumes_ml"] = list(lesion.volumesMl)
-        values["shape"] = {
-            name: value for name, value in lesion.shape.items() if name not in ("volume_ml", "shape_VoxelVolume")
-        }
+        values |= {"volumes_ml": list(lesion.volumesMl), "shape": {}}  # time points keep the tumor's form
     return values
 
 
@@ -194,4 +193,6 @@ def _checked(values: dict[str, Any], lesion: Lesion) -> dict[str, Any]:
 
 
 def _complete(values: dict[str, Any]) -> dict[str, Any]:
-    return parse_request(values).to_dict()
+    request = parse_request(values)
+    check_possible(request)
+    return request.to_dict()

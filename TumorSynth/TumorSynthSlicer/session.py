@@ -137,6 +137,12 @@ class Session(LesionActions, ResultActions, SceneEvents):
         self._askDomain()
         self._onAnswer()
 
+    def setMethod(self, method: str) -> None:
+        """Make tumors by another method."""
+        self.parameters.method = method
+        self._refreshOutline()
+        self.changed.emit()
+
     def _takeScan(self) -> None:
         """Look at the scan that is chosen now."""
         self.questions.forgetScan()

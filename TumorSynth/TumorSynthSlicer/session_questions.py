@@ -5,6 +5,7 @@ from typing import Any
 
 from TumorSynthLib.errors import TumorSynthError
 from TumorSynthSlicer.lesion import Lesion
+from TumorSynthSlicer.method_words import BRIDGE
 from TumorSynthSlicer.requests import Settings, bundlesInquiry, domainInquiry, measureInquiry, rangesInquiry
 from TumorSynthSlicer.session_work import Prepared
 from TumorSynthSlicer.tasks import Steps, Task
@@ -61,6 +62,11 @@ class Questions:
     def domains(self) -> list[dict[str, Any]]:
         """Domains of the bundle: id, organ, modality, unit."""
         return list(self.bundle.get("domains", ()))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods of the bundle; none while they are not known. A worker that does not tell has the bridge alone."""
+        return tuple(self.bundle.get("methods", (BRIDGE,))) if self.bundle else ()
 
     def forgetScan(self) -> None:
         """Answers about the last scan count no more, nor do those that are on their way."""

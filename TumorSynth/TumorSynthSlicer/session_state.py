@@ -11,6 +11,7 @@ from TumorSynthSlicer.history import History
 from TumorSynthSlicer.lesion import Lesion
 from TumorSynthSlicer.lesion_list import LesionList
 from TumorSynthSlicer.live_outline import LiveOutline
+from TumorSynthSlicer.method_words import BRIDGE, lacking
 from TumorSynthSlicer.requests import Settings
 from TumorSynthSlicer.scans import ScanFacts
 from TumorSynthSlicer.session_chores import Chore
@@ -109,6 +110,21 @@ class SessionState:
     def domains(self) -> list[dict[str, Any]]:
         """Domains of the bundle: id, organ, modality, unit."""
         return self.questions.domains
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods of the bundle; none while they are not known."""
+        return self.questions.methods
+
+    @property
+    def method(self) -> str:
+        """The method that tumors are made by."""
+        return BRIDGE if self.parameters is None else str(self.parameters.method)
+
+    @property
+    def methodLack(self) -> str:
+        """Why the chosen method is not in the bundle, empty where it is or nothing is known of the bundle."""
+        return lacking(self.method, self.methods, str(self.questions.bundle["id"])) if self.methods else ""
 
     @property
     def domainFacts(self) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from TumorSynthLib.errors import TumorSynthError
 from TumorSynthSlicer.lesion import Lesion
+from TumorSynthSlicer.method_words import methodProblem, methodWords
 from TumorSynthSlicer.transforms import nonlinearError, parentKind
 from TumorSynthSlicer.words import contradiction
 
@@ -33,10 +34,10 @@ def problemOf(session: Any, lesion: Lesion) -> str:
         return _("{name} is kept. Move a slider or choose an operation to change it once more.").format(name=lesion.name)
     if lesion.operation == "grow" and not lesion.volumesMl:
         return _("Type the volumes that {name} is to have, in mL.").format(name=lesion.name)
-    if lesion.operation in ("insert", "edit"):
-        against = contradiction(lesion.shape)
-        if against:
-            return against
+    against = contradiction(lesion.shape) if lesion.operation in ("insert", "edit") else ""
+    against = against or methodProblem(lesion, session.method)
+    if against:
+        return against
     try:
         session.places.placeOf(lesion, session.source, mask="")
     except TumorSynthError as error:
@@ -66,7 +67,11 @@ def _generating(session: Any, keys: Sequence[str], none: str) -> str:
         return _("Choose what the scan shows, under Input: it may be {domains}.").format(
             domains=", ".join(session.questions.candidates)
         )
-    return next(filter(None, (problemOf(session, session.lesions.get(key)) for key in keys)), "")
+    lesions = [session.lesions.get(key) for key in keys]
+    if session.methodLack and any(lesion.operation != "remove" for lesion in lesions):
+        words = {"method": methodWords(session.method).name, "reason": session.methodLack}
+        return _("'{method}': {reason} Choose another method under Advanced.").format(**words)
+    return next(filter(None, (problemOf(session, lesion) for lesion in lesions)), "")
 
 
 def _scan(session: Any) -> str:

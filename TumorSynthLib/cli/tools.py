@@ -84,7 +84,7 @@ def features(
 
 
 def bundles(as_json: _Json = False) -> None:
-    """List the model bundles with their licences and domains."""
+    """List the model bundles with their licences, methods and domains."""
     listed = described_bundles()
     if as_json:
         show_json(listed)
@@ -103,5 +103,6 @@ def _show_bundle(entry: dict[str, Any]) -> None:
         return
     typer.echo(f"{entry['id']} {entry['version']}, {entry['licence']}")
     typer.echo(f"  {entry['intended_use']}")
+    typer.echo(f"  methods: {', '.join(entry['methods']) or 'none'}")
     for domain in entry["domains"]:
         typer.echo(f"  {domain['id']:<20} {domain['organ']}, {domain['modality']}, values in {domain['unit']}")

@@ -1,11 +1,13 @@
 """Whether an image shows its tumor where the mask says, by a segmenter that shares nothing with the networks under test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from TumorSynthLib.evaluate.cases import Case
+from TumorSynthLib.evaluate.groups import Cases, mean_of
 from TumorSynthLib.evaluate.synthesis_arms import Remakes
 from TumorSynthLib.evaluate.texture_arms import Tumor
 from TumorSynthLib.segmentation.inference import Segmenter
@@ -37,6 +39,24 @@ def _agreement(case: Case, scan: Volume, mask: np.ndarray, segmenter: Segmenter)
     others = (case.labels > 0) & (case.labels != 1)
     seen = segmenter.segment(scan, case.domain, case.intensity) & ~(others & ~mask)
     return {"dice": dice(mask, seen), "nsd": surface_dice(mask, seen, scan.geometry.spacing, TOLERANCE_MM)}
+
+
+def mean_agreements(cases: Cases, arms: Sequence[str]) -> dict[str, Any] | None:
+    """Mean Dice (``dice``) and surface Dice (``nsd``) of the real tumors and of arms, with intervals; None without a segmenter.
+
+    Parameters
+    ----------
+    cases : with ``patient``, and ``agreement`` as ``agreements`` gives it or None.
+    arms : names.
+    """
+    if not any(case["agreement"] for case in cases):
+        return None
+
+    def value(case: Mapping[str, Any], arm: str, kind: str) -> float | None:
+        return case["agreement"].get(arm, {}).get(kind)
+
+    kinds = ("dice", "nsd")
+    return {arm: {kind: mean_of(cases, partial(value, arm=arm, kind=kind)) for kind in kinds} for arm in (REAL, *arms)}
 
 
 def told(segmenter: Segmenter) -> Mapping[str, Any]:

@@ -24,7 +24,11 @@ class Options:
     keep_files: bool = False
     """``removal``: write mask and result of every case below ``out/removal``."""
     segmenter: Path | None = None
-    """``synthesis``: folder of the independent segmenter that judges masks and images."""
+    """``synthesis`` and ``methods``: folder of the independent segmenter that judges masks and images."""
+    sampling_steps: tuple[int, ...] = ()
+    """``methods``: numbers of sampling steps for which quality and cost are told as well."""
+    bundles: Mapping[str, Bundle] = field(default_factory=dict)
+    """``methods``: bundles to compare by name, each a group of rows; none: the one of the order alone."""
     modality: str = "MR"
     """``downstream``: CT, MR or PET."""
     folds: int = 5

@@ -12,7 +12,7 @@ from TumorSynthLib.evaluate.agreement import standardized
 from TumorSynthLib.evaluate.cases import followed, workers
 from TumorSynthLib.evaluate.feature_sets import COLUMNS
 from TumorSynthLib.evaluate.groups import Cases, by_modality, mean_of
-from TumorSynthLib.evaluate.mask_agreement import REAL, TOLERANCE_MM, agreements, told
+from TumorSynthLib.evaluate.mask_agreement import REAL, TOLERANCE_MM, agreements, mean_agreements, told
 from TumorSynthLib.evaluate.order import Findings, Order
 from TumorSynthLib.evaluate.quality import data_range, psnr, ssim
 from TumorSynthLib.evaluate.realism import COMPONENTS, SPLITS, realism
@@ -109,7 +109,7 @@ def summarize(cases: Cases) -> dict[str, Any]:
     if len(groups) > 1:
         everything = [case for members in groups.values() for case in members]
         pooled = {arm: np.concatenate([standardized(one[arm], one[REAL]) for one in tables.values()]) for arm in (REAL, *ARMS)}
-        summary["all"] = {"realism": _realism(everything, pooled), "agreement": _agreement(everything)}
+        summary["all"] = {"realism": _realism(everything, pooled), "agreement": mean_agreements(everything, ARMS)}
     return summary
 
 
@@ -131,7 +131,7 @@ def _summary(cases: Cases, tables: Mapping[str, np.ndarray]) -> dict[str, Any]:
             if any(arm in case["arms"] for case in cases)
         },
         "realism": _realism(cases, tables),
-        "agreement": _agreement(cases),
+        "agreement": mean_agreements(cases, ARMS),
     }
 
 
@@ -142,15 +142,3 @@ def _quality(case: Mapping[str, Any], arm: str, kind: str) -> float | None:
 def _realism(cases: Cases, tables: Mapping[str, np.ndarray]) -> dict[str, Any]:
     patients = [case["patient"] for case in cases]
     return {arm: realism(tables[REAL], tables[arm], patients) for arm in ARMS}
-
-
-def _agreement(cases: Cases) -> dict[str, Any] | None:
-    """Dice and surface Dice of every arm; None without a segmenter."""
-    if not any(case["agreement"] for case in cases):
-        return None
-
-    def value(case: Mapping[str, Any], arm: str, kind: str) -> float | None:
-        return case["agreement"].get(arm, {}).get(kind)
-
-    kinds = ("dice", "nsd")
-    return {arm: {kind: mean_of(cases, partial(value, arm=arm, kind=kind)) for kind in kinds} for arm in (REAL, *ARMS)}

@@ -131,8 +131,8 @@ def remake(predictions: Predictions) -> Remakes:
         candidates["random_patient"] = work.candidate(native["random_patient"], predictions.other, True, seed)
     arms = {name: _remade(work, candidate) for name, candidate in candidates.items() if candidate is not None}
     arms["smooth_fill"] = Remade(work.region.x, work.region.mask, measured(work.region, smooth, tumor.case))
-    arms["codec"] = _codec(work.region, native["codec"], tumor)
-    made = _handmade(work.region, tumor, predictions.exemplars, seed)
+    arms["codec"] = through_codec(work.region, native["codec"], tumor)
+    made = by_hand(work.region, tumor, predictions.exemplars, seed)
     if made is not None:
         arms["handmade"] = made
     return Remakes(work.region.box, arms)
@@ -142,14 +142,14 @@ def _remade(work: Finisher, candidate: Candidate) -> Remade:
     return Remade(candidate.values, work.region.mask, work.features(candidate))
 
 
-def _codec(region: EditRegion, u: np.ndarray, tumor: Tumor) -> Remade:
+def through_codec(region: EditRegion, u: np.ndarray, tumor: Tumor) -> Remade:
     """The real tumor after encoding and decoding, in the real scan."""
     intensity = tumor.case.intensity
     values = composite(tumor.case.scan.array[region.box.slices], intensity.denormalize(u), region.weights)
     return Remade(values, region.mask, measured(region, intensity.normalize(values), tumor.case))
 
 
-def _handmade(region: EditRegion, tumor: Tumor, exemplars: list[dict[str, float]], seed: int) -> Remade | None:
+def by_hand(region: EditRegion, tumor: Tumor, exemplars: list[dict[str, float]], seed: int) -> Remade | None:
     """A hand-made tumor of the real one's volume and place; None where the bundle knows no level."""
     rng = np.random.default_rng((seed, 2))
     level = typical_level(exemplars, rng)

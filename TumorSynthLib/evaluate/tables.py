@@ -14,6 +14,12 @@ def _synthesis(order: Order) -> Findings:
     return synthesis_findings(order)
 
 
+def _methods(order: Order) -> Findings:
+    from TumorSynthLib.evaluate.methods import methods_findings
+
+    return methods_findings(order)
+
+
 def _texture(order: Order) -> Findings:
     from TumorSynthLib.evaluate.texture import evaluate_texture
     from TumorSynthLib.evaluate.texture_report import texture_figure, texture_text
@@ -63,6 +69,7 @@ def _time(order: Order) -> Findings:
 
 TABLES: dict[str, Table] = {
     "synthesis": _synthesis,
+    "methods": _methods,
     "texture": _texture,
     "sensitivity": _sensitivity,
     "removal": _removal,

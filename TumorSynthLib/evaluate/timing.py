@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from TumorSynthLib.configs import WorkConfig
@@ -52,31 +53,40 @@ def timing_findings(order: Order) -> Findings:
             order.report(f"{kind}, {steps} steps", (2 * number + place) / (2 * len(STEPS)))
             for repeat, seconds in enumerate(measured(run, order.options.repeats, model.device)):
                 cases.append({"id": f"{kind}_{steps}_{repeat}", "kind": kind, "steps": steps, "seconds": seconds})
-    flops = {steps: synthesis_gflop(model, task, steps) for steps in STEPS}
-    return Findings(PROTOCOL, cases, {**_computer(model), "steps": _summary(cases, flops)}, timing_text, timing_figure)
+    flops = sampling_gflop(lambda n: model.synthesize(task, Sampling(n, GUIDANCE)), STEPS)
+    return Findings(PROTOCOL, cases, {**computer(model), "steps": _summary(cases, flops)}, timing_text, timing_figure)
 
 
-def measured(run: Callable[[int], object], repeats: int, device: torch.device) -> list[float]:
+def measured(run: Callable[[int], object], repeats: int, device: torch.device, warm_ups: int = WARM_UPS) -> list[float]:
     """Seconds of the runs after the warm-ups; each is told its number."""
     seconds = []
-    for number in range(WARM_UPS + repeats):
+    for number in range(warm_ups + repeats):
         start = time.perf_counter()
         run(number)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
-    return seconds[WARM_UPS:]
+    return seconds[warm_ups:]
 
 
-def synthesis_gflop(model: TextureModel, task: Task, steps: int) -> float:
-    """Arithmetic of one sample, from that of one and of two steps: every further step costs the same."""
-    one, two = (gflop(partial(model.synthesize, task, Sampling(n, GUIDANCE))) for n in (1, 2))
-    return one + (steps - 1) * (two - one)
+def sampling_gflop(run: Callable[[int], object], steps: Sequence[int]) -> dict[int, float]:
+    """Arithmetic of one sample by number of steps, from that of one and of two: every further step costs the same.
+
+    Parameters
+    ----------
+    run : draws a sample with the number of steps that it is told.
+    steps : numbers of steps for which the arithmetic is told.
+    """
+    one, two = (gflop(partial(run, n)) for n in (1, 2))
+    return {count: one + (count - 1) * (two - one) for count in steps}
 
 
 def gflop(work: Callable[[], object]) -> float:
-    """Billions of floating point operations, a multiplication and an addition being two."""
-    with FlopCounterMode(display=False) as counter:
+    """Billions of floating point operations, a multiplication and an addition being two.
+
+    Attention is done by its formula meanwhile: of the fused kernels the counter knows those of some devices only.
+    """
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops() / 1e9
 
@@ -114,12 +124,13 @@ def _whole(editor: Editor, case: Case, steps: int) -> Callable[[int], object]:
     return run
 
 
-def _computer(model: TextureModel) -> dict[str, Any]:
+def computer(model: TextureModel) -> dict[str, Any]:
     """What the seconds depend on."""
     name = (
         torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor() or platform.machine()
     )
-    parameters = sum(p.numel() for net in (model.codec, model.network) for p in net.parameters())
+    networks = [net for net in (model.codec, model.network, model.refiner) if net is not None]
+    parameters = sum(p.numel() for net in networks for p in net.parameters())
     return {
         "device": f"{model.device.type}, {name}",
         "threads": torch.get_num_threads(),

@@ -31,6 +31,9 @@ _METHOD_STREAM = 11
 AT_THE_START = 0.2
 """Share of the samples trained where sampling starts, at t = 1: all there is at one step, and the posterior mean."""
 
+SCORED = ("healthy", "tumor", "diffusion", "flow")
+"""Validations that make the score, which the best weights are chosen by."""
+
 
 class BridgeTrainer:
     """Network and optimizer of a bridge training.
@@ -184,8 +187,11 @@ class BridgeTrainer:
         return self.validation.numbers(self.average.network, self.processes)
 
     def score(self, values: Mapping[str, float]) -> float:
-        """Mean of what is explained of healthy regions and of tumors with their features."""
-        return float(np.mean([values[name] for name in ("healthy", "tumor") if name in values]))
+        """Mean of what is explained of healthy regions, and of tumors with their features by each method.
+
+        All methods count: one that is added to a finished bridge would otherwise be exported as it was at the start.
+        """
+        return float(np.mean([values[name] for name in SCORED if name in values]))
 
     def panels(self) -> dict[str, np.ndarray]:
         """See ``Validation.panels``."""

@@ -8,7 +8,8 @@ therefore a weight map here and costs nothing.
 from collections.abc import Mapping
 
 import torch
-from monai.losses.dice import DiceCELoss
+import torch.nn.functional as F
+from monai.losses.dice import DiceLoss
 from monai.losses.ssim_loss import SSIMLoss
 from torch import Tensor, nn
 
@@ -17,13 +18,11 @@ from TumorSynthLib.nets.codec import Codec
 MASK, COARSE, FINE, REFINE = "mask", "coarse", "fine", "refine"
 WEIGHTS = {MASK: 0.2, COARSE: 1.0, FINE: 0.1, REFINE: 0.2}
 """Share of the mask in the error, and weights of the coarse constraint, the fine constraint and the mask refiner."""
-REFINED = 4
-"""Most samples of a batch that are refined, those nearest to the data: others show little of the tumor, and decoding costs."""
+REFINED_UP_TO = 0.3
+"""Latest time of samples that are refined: later ones show little of the tumor, and decoding costs."""
 _LATENT_RANGE = 6.0
 _SSIM = SSIMLoss(spatial_dims=3, data_range=_LATENT_RANGE, win_size=3, kernel_sigma=1.0, reduction="none")
-
-
-_OVERLAP = DiceCELoss(sigmoid=True)
+_DICE = DiceLoss(sigmoid=True, reduction="none")
 
 
 def flow_weights(extra: Mapping[str, float]) -> dict[str, float]:
@@ -82,6 +81,9 @@ def fine_constraint(estimate: Tensor, x0: Tensor) -> Tensor:
 def refinement(refiner: nn.Module, codec: Codec, estimate: Tensor, tumor: Tensor, t: Tensor) -> Tensor:
     """What the refiner's masks miss (Eq. 6; Dice and cross-entropy instead of a squared error, in which small tumors get lost).
 
+    Each sample's is its own, 0 where it is later than ``REFINED_UP_TO``, so that the layout of a batch over processes and parts
+    changes nothing; where all are, one still takes part, because processes that average gradients wait for each other.
+
     Parameters
     ----------
     refiner : takes the decoder's features and the soft mask.
@@ -89,9 +91,16 @@ def refinement(refiner: nn.Module, codec: Codec, estimate: Tensor, tumor: Tensor
     estimate : joint latents as the network sees them, (B, C + 1, d, h, w).
     tumor : true masks on the working grid, (B, 1, D, H, W).
     t : times, (B,).
+
+    Returns
+    -------
+    (B,)
     """
-    rows = t.argsort()[:REFINED]
+    early = t <= REFINED_UP_TO
+    rows = early.nonzero()[:, 0] if bool(early.any()) else t.argmin()[None]
     with torch.no_grad():
         features = codec.features(estimate[rows, :-1].detach())
-    found: Tensor = _OVERLAP(refiner(features, estimate[rows, -1:].detach()), tumor[rows])
-    return found
+    logit, truth = refiner(features, estimate[rows, -1:].detach()).float(), tumor[rows]
+    crossed = F.binary_cross_entropy_with_logits(logit, truth, reduction="none").flatten(1).mean(dim=1)
+    missed = _DICE(logit, truth).flatten(1).mean(dim=1) + crossed
+    return torch.zeros_like(t).index_put((rows,), missed * early[rows])

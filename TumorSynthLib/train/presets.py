@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, DrawConfig, ShapeConfig, TrainConfig
 from TumorSynthLib.errors import RequestError
+from TumorSynthLib.train.flow_loss import WEIGHTS
 
 FINE_TUNING = 0.25
 """What the learning rate is multiplied by where training starts from a bundle."""
@@ -78,6 +79,7 @@ class Preset:
 
 
 _ADVERSARIAL = {"adversarial": 0.02, "adversarial_from": 0.8}
+_FLOW = {f"flow_{name}": value for name, value in WEIGHTS.items()}
 _F2 = CodecConfig(channels=(96,), patch=1)
 _SHAPE = TrainConfig(0.0, 16, 1e-3, warmup=50, ema=0.995, validate_every=100, log_every=10)
 
@@ -86,7 +88,7 @@ CPU = Preset(
     "one run on two CPU cores: the shipped networks, crops of 48 voxels",
     CodecStage(TrainConfig(0.0, 8, 4e-4, extra=_ADVERSARIAL)),
     ShapeStage(_SHAPE),
-    BridgeStage(TrainConfig(0.0, 8, 4e-4, patience=5000)),
+    BridgeStage(TrainConfig(0.0, 8, 4e-4, patience=5000, extra=_FLOW)),
     minutes=120.0,
 )
 GPU = Preset(
@@ -95,7 +97,7 @@ GPU = Preset(
     CodecStage(TrainConfig(0.0, 32, 4e-4, ema=0.9995, validate_every=1000, extra=_ADVERSARIAL)),
     ShapeStage(replace(_SHAPE, batch=64, validate_every=500, log_every=50)),
     BridgeStage(
-        TrainConfig(0.0, 32, 4e-4, warmup=500, ema=0.9995, validate_every=1000, patience=20_000),
+        TrainConfig(0.0, 32, 4e-4, warmup=500, ema=0.9995, validate_every=1000, patience=20_000, extra=_FLOW),
         draw=DrawConfig(variants=8, renew=1.0, fresh=1.0, window=1024, memory_gb=16.0),
         crop=(64, 64, 64),
     ),
@@ -114,7 +116,7 @@ PAPER = Preset(
     CodecStage(TrainConfig(0.0, 8, 2e-4, ema=0.9995, validate_every=1000, extra=_ADVERSARIAL), _F2),
     ShapeStage(replace(_SHAPE, batch=16, validate_every=500, log_every=50)),
     BridgeStage(
-        TrainConfig(0.0, 1, 1e-4, warmup=2000, ema=0.9999, validate_every=2000, accumulate=2, patience=40_000),
+        TrainConfig(0.0, 1, 1e-4, warmup=2000, ema=0.9999, validate_every=2000, accumulate=2, patience=40_000, extra=_FLOW),
         BridgeConfig(
             latent_channels=_F2.latent_channels,
             channels=(128, 256, 512),

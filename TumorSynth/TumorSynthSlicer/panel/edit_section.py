@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from TumorSynthSlicer.knobs import KNOBS, Knob
 from TumorSynthSlicer.lesion import Lesion
+from TumorSynthSlicer.method_words import knobHint, knobProblem
 from TumorSynthSlicer.panel.action_button import Allowed, attempt
 from TumorSynthSlicer.panel.feature_words import knobName, presetName
 from TumorSynthSlicer.panel.knob_row import KnobRow, KnobState
@@ -99,7 +100,7 @@ class EditSection:
         return _("Wait for the work that goes on, or cancel it.") if lesion.state == "running" else ""
 
     def _stateOf(self, knob: Knob, lesion: Lesion | None, hindrance: str) -> KnobState:
-        domain, ranges = self._session.domainFacts, self._session.ranges
+        domain, ranges, method = self._session.domainFacts, self._session.ranges, self._session.method
         usual = knobRange(knob, ranges)
         measured = self._measured(lesion) if lesion is not None and knob.kind != "core" else {}
         free = knobValue(knob, measured)
@@ -112,8 +113,9 @@ class EditSection:
             free,
             usual,
             knobLimits(knob, ranges),
-            hindrance or ("" if lesion is None else _whyNot(knob, lesion.operation, domain)),
+            hindrance or ("" if lesion is None else _whyNot(knob, lesion, domain, method)),
             str(self._session.outline.message) if knob.name == "volume" and lesion is not None else "",
+            "" if lesion is None else knobHint(knob, lesion, method),
             (lesion.key if lesion is not None else "", self._session.domain, ranges is None),
         )
 
@@ -169,8 +171,9 @@ class EditSection:
             self.refresh()
 
 
-def _whyNot(knob: Knob, operation: str, domain: Mapping[str, Any] | None) -> str:
-    """Why a property cannot be asked for with an operation and of a model; empty where it can."""
+def _whyNot(knob: Knob, lesion: Lesion, domain: Mapping[str, Any] | None, method: str) -> str:
+    """Why a property cannot be asked for with an operation, of a model and with a method; empty where it can."""
+    operation = lesion.operation
     if operation == "remove":
         return _("What is removed becomes healthy tissue; nothing has to be chosen.")
     if operation == "move" and knob.kind != "field":
@@ -179,4 +182,6 @@ def _whyNot(knob: Knob, operation: str, domain: Mapping[str, Any] | None) -> str
         return _("This model knows nothing about rims.")
     if operation == "grow" and knob.name == "volume":
         return _("The volumes of the series are typed above.")
-    return ""
+    if operation == "grow" and knob.kind == "shape":
+        return _("The time points keep the tumor's form.")
+    return knobProblem(knob, lesion, method)

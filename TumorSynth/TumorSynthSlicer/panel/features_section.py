@@ -46,10 +46,12 @@ class FeaturesSection:
         if self._ui.featuresBox.collapsed:
             return
         lesion = self._session.selectedLesion
-        changeable = lesion is not None and lesion.state != "running" and lesion.operation in ("insert", "edit", "grow")
         asked = longNames({**lesion.shape, **lesion.texture}) if lesion is not None else {}
         measured = longNames(lesion.measured) if lesion is not None else {}
-        rows = [self._row(feature, asked.get(feature), measured.get(feature), changeable) for feature in self._features]
+        rows = [
+            self._row(feature, asked.get(feature), measured.get(feature), lesion is not None and _changeable(feature, lesion))
+            for feature in self._features
+        ]
         changed = [number for number, row in enumerate(rows) if number >= len(self._rows) or row != self._rows[number]]
         self._rows = rows
         if changed:
@@ -129,6 +131,12 @@ class FeaturesSection:
                 "feature.value", _("Nothing is known of {feature} yet.").format(feature=feature), _("Type its value.")
             )
         return number
+
+
+def _changeable(feature: str, lesion: Lesion) -> bool:
+    """Whether a feature can be asked for; the time points of a series keep the tumor's form."""
+    possible = ("insert", "edit") if feature.startswith("shape_") else ("insert", "edit", "grow")
+    return lesion.state != "running" and lesion.operation in possible
 
 
 def requested(how: Shown, number: float) -> dict[str, float]:

@@ -34,6 +34,8 @@ class KnobState:
     """Why it cannot be chosen now; empty where it can."""
     note: str = ""
     """Why nothing can be shown with these values; it takes the place of what is usual."""
+    hint: str = ""
+    """What else has to be known of it; it follows what is usual."""
     subject: Any = None
     """What the values belong to. Only for another one the ends of the slider move, so that they do not move under a hand."""
 
@@ -94,24 +96,26 @@ class KnobRow:
             slider.minimum, slider.maximum = min(slider.minimum, value), max(slider.maximum, value)
 
     def _showUsual(self, state: KnobState) -> None:
-        if state.note or state.usual is None:
-            self._label.text = state.note
-            self._label.styleSheet = _UNUSUAL
-            self._label.visible = bool(state.note)
-            return
-        low, _middle, high = state.usual
-        values = {"low": plain(low), "high": plain(high), "unit": state.unit}
-        off = state.asked is not None and not low <= state.asked <= high
-        text = _("unusual: typical are {low} to {high} {unit}") if off else _("typical {low} to {high} {unit}")
-        self._label.text = text.format(**values).strip()
+        text, off = _usualText(state)
+        self._label.text = "\n".join(part for part in (text, state.hint) if part)
         self._label.styleSheet = _UNUSUAL if off else ""
-        self._label.visible = True
+        self._label.visible = bool(self._label.text)
 
     def _onValue(self, value: float) -> None:
         self._onChanged(self.knob, None if self._check is None and value == 0.0 else value)
 
     def _onAsked(self, asked: bool) -> None:
         self._onChanged(self.knob, self._slider.value if asked else None)
+
+
+def _usualText(state: KnobState) -> tuple[str, bool]:
+    """What is usual, or why nothing can be shown; and whether that has to be pointed at."""
+    if state.note or state.usual is None:
+        return state.note, bool(state.note)
+    low, _middle, high = state.usual
+    off = state.asked is not None and not low <= state.asked <= high
+    text = _("unusual: typical are {low} to {high} {unit}") if off else _("typical {low} to {high} {unit}")
+    return text.format(low=plain(low), high=plain(high), unit=state.unit).strip(), off
 
 
 def _step(span: float, decimals: int) -> float:

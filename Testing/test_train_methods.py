@@ -1,0 +1,287 @@
+"""Training several methods at once: it learns, resumes bit for bit, does not depend on its layout, and ends in a bundle."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_data
+import tiny_training
+import torch
+from phantoms import insert, middle, request
+from test_train import assert_same_training, equal, finished, interrupted, logged, without_time
+from tiny_training import BRIDGE, STAGES, run
+from typer.testing import CliRunner
+
+from TumorSynthLib.bundle import Bundle, load_bundle
+from TumorSynthLib.configs import BridgeConfig
+from TumorSynthLib.dataset import TUMOR, TrainingData, save_training_data, shapes_file
+from TumorSynthLib.errors import DataError, RequestError
+from TumorSynthLib.methods import METHODS
+from TumorSynthLib.pipeline import Editor
+from TumorSynthLib.train.__main__ import app
+from TumorSynthLib.train.bridge import check_methods
+from TumorSynthLib.train.bridge_trainer import SCORED, BridgeTrainer
+from TumorSynthLib.train.checkpoints import load_best
+from TumorSynthLib.train.export import Folders, export_bundle
+from TumorSynthLib.train.flow_loss import WEIGHTS
+from TumorSynthLib.train.overrides import overridden, values_of
+from TumorSynthLib.train.presets import PRESETS, BridgeStage
+from TumorSynthLib.volume_io import read_mask, read_volume
+
+INFO = {"id": "several", "version": "0.0.1", "intended_use": "tests"}
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("file") / "train.npz"
+    save_training_data(path, content)
+    tiny_training.write_shapes(shapes_file(path))
+    return path
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_training.untrained_codec(tmp_path_factory.mktemp("codec"))
+
+
+def stage(methods: tuple[str, ...] = METHODS, **changes: Any) -> BridgeStage:
+    """The tiny stage of the bridge for several methods. The first three steps follow one after the other."""
+    found = tiny_training.stage("bridge", **{"seed": SEED, **changes})
+    return replace(found, network=replace(found.network, methods=methods))
+
+
+SEED = 4
+
+
+def followed(out: Path) -> list[str]:
+    """The loss that each step logged."""
+    return [next(key for key in line if key.startswith("loss")) for line in logged(out) if "rate" in line]
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight steps of four samples."""
+    return run("bridge", data, codec, tmp_path_factory.mktemp("whole"), stage(steps=8, batch=4, validate_every=4))
+
+
+def test_every_method_is_trained_logged_and_validated(whole: Path) -> None:
+    steps = followed(whole)
+    assert len(steps) == 8 and set(steps) == {"loss", "loss_diffusion", "loss_flow"}
+    lines, state = logged(whole), finished(whole)
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    numbers = lines[-1]
+    assert {"healthy", "tumor", "free", "swapped", "diffusion", "flow"} <= numbers.keys()
+    assert state["score"] == pytest.approx(np.mean([numbers[name] for name in SCORED]), abs=1e-4)
+    config = BridgeConfig(**state["config"])
+    assert config.methods == METHODS and len(config.shape_quantiles) == len(config.shape_tokens) == 4
+    assert not equal(state["refiner"], state["refiner_average"])
+
+
+def test_all_methods_move_their_own_weights(whole: Path) -> None:
+    network = finished(whole)["network"]
+    assert all(network["method.weight"][row].any() for row in range(len(METHODS)))
+    assert network["leave.weight"][-1].any() and network["leave.weight"].shape[0] == BRIDGE.latent_channels + 1
+
+
+def test_half_the_steps_follow_the_bridge() -> None:
+    trainer = BridgeTrainer.__new__(BridgeTrainer)
+    trainer.train, trainer.config = stage().train, replace(BRIDGE, methods=METHODS)
+    drawn = [trainer._method(number) for number in range(2000)]
+    shares = {name: drawn.count(name) / len(drawn) for name in METHODS}
+    assert shares == pytest.approx({"bridge": 0.5, "diffusion": 0.25, "flow": 0.25}, abs=0.03)
+    trainer.config = BRIDGE
+    assert {trainer._method(number) for number in range(100)} == {"bridge"}
+
+
+def test_a_killed_and_resumed_training_is_bit_for_bit_an_uninterrupted_one(
+    whole: Path, data: Path, codec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = stage(steps=8, batch=4, validate_every=4)
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        interrupted(context, BridgeTrainer, 6)
+        run("bridge", data, codec, tmp_path, settings)
+    assert finished(tmp_path)["step"] == 4
+    parts = run("bridge", data, codec, tmp_path, settings)
+    assert equal(without_time(finished(parts)), without_time(finished(whole)))
+    assert equal(without_time(load_best(parts)), without_time(load_best(whole)))
+    assert [{**line, "encoded": 0.0} for line in logged(parts)] == [{**line, "encoded": 0.0} for line in logged(whole)]
+
+
+def test_two_parts_of_four_samples_are_one_of_eight(data: Path, codec: Path, tmp_path: Path) -> None:
+    one = run("bridge", data, codec, tmp_path / "one", stage())
+    two = run("bridge", data, codec, tmp_path / "two", stage(batch=4, accumulate=2))
+    assert "loss_flow" in followed(one)
+    assert_same_training("bridge", one, two)
+    assert apart(one, two, "refiner", "refiner_average") < 0.02
+
+
+def apart(one: Path, two: Path, name: str, average: str) -> float:
+    """Difference of the weights of two trainings, over how far those of the first have moved."""
+    a, b = (finished(out) for out in (one, two))
+    moved = sum(float((a[name][key] - a[average][key]).abs().sum()) for key in a[name])
+    return sum(float((a[name][key] - b[name][key]).abs().sum()) for key in a[name]) / moved
+
+
+def test_two_processes_train_as_one_does(data: Path, codec: Path, tmp_path: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    here = Path(tiny_training.__file__).parent
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    command = [*launcher, __file__, str(data), str(codec), str(tmp_path / "together")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
+    alone = run("bridge", data, codec, tmp_path / "alone", stage(batch=4))
+    assert followed(alone) == followed(tmp_path / "together") and "loss_flow" in followed(alone)
+    for left, right in zip(logged(alone), logged(tmp_path / "together"), strict=True):
+        assert {**left, "encoded": 0.0} == pytest.approx({**right, "encoded": 0.0}, rel=1e-2, abs=1e-4)
+    assert apart(alone, tmp_path / "together", "network", "average") < 0.01
+    assert apart(alone, tmp_path / "together", "refiner", "refiner_average") < 0.02
+
+
+def test_the_best_weights_are_those_that_are_best_at_all_methods() -> None:
+    score = BridgeTrainer.score
+    assert score(None, {"healthy": 0.4, "tumor": 0.6, "free": 9.0}) == pytest.approx(0.5)  # type: ignore[arg-type]
+    values = {"healthy": 0.4, "tumor": 0.6, "swapped": 9.0, "diffusion": 0.0, "flow": 0.0}
+    better = score(None, {**values, "flow": 0.4})  # type: ignore[arg-type]
+    assert better > score(None, values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "methods", [(), ("flow",), ("diffusion", "bridge"), ("bridge", "flow", "flow"), ("bridge", "bridge"), ("bridge", "gan")]
+)
+def test_methods_that_are_unknown_or_come_twice_or_without_the_bridge_are_refused(
+    methods: tuple[str, ...], data: Path, codec: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        check_methods(replace(BRIDGE, methods=methods))
+    assert caught.value.code == "train.methods" and "diffusion, flow" in caught.value.hint
+    with pytest.raises(RequestError):
+        run("bridge", data, codec, tmp_path, stage(methods))
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_flow_needs_whole_tumors(content: TrainingData, codec: Path, tmp_path: Path) -> None:
+    parts = tuple(replace(region, kind=TUMOR + 1) if region.kind == TUMOR else region for region in content.regions)
+    save_training_data(tmp_path / "parts.npz", replace(content, regions=parts))
+    settings = replace(stage(steps=1, batch=2), draw=replace(STAGES["bridge"].draw, fresh=0.0))
+    with pytest.raises(DataError, match="no whole tumors"):
+        run("bridge", tmp_path / "parts.npz", codec, tmp_path / "out", settings)
+    two = replace(settings, network=replace(settings.network, methods=("bridge", "diffusion")))
+    done = run("bridge", tmp_path / "parts.npz", codec, tmp_path / "two", two)
+    assert finished(done)["step"] == 1 and "refiner" not in finished(done)
+
+
+@pytest.fixture(scope="module")
+def bridge_only(data: Path, codec: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of a bridge that was trained alone."""
+    out = tmp_path_factory.mktemp("alone")
+    bridge = run("bridge", data, codec, out / "bridge", tiny_training.stage("bridge", batch=2, steps=2))
+    shape = run("shape", data, codec, out / "shape", tiny_training.stage("shape", batch=2, steps=2))
+    export_bundle(data, Folders(codec, bridge, shape), out / "alone", {**INFO, "id": "alone"})
+    return load_bundle(out / "alone")
+
+
+@pytest.fixture(scope="module")
+def several(data: Path, bridge_only: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle that came of it when it learned the other methods."""
+    out = tmp_path_factory.mktemp("several")
+    settings = stage(steps=8, batch=2, validate_every=4)
+    bridge = run("bridge", data, None, out / "bridge", settings, init=bridge_only)  # type: ignore[arg-type]
+    (first, *_), last = logged(bridge), logged(bridge)[-1]
+    assert first["step"] == 0 and {"diffusion", "flow"} <= first.keys() and last["step"] == 8
+    export_bundle(data, Folders(None, bridge, None), out / "bundle", INFO, base=bridge_only)
+    return load_bundle(out / "bundle")
+
+
+def test_a_bundle_of_the_bridge_alone_learns_the_other_methods(bridge_only: Bundle, several: Bundle) -> None:
+    assert bridge_only.methods == ("bridge",) and "refiner" not in bridge_only.configs
+    assert several.methods == METHODS and several.configs["refiner"]["features"] == 8
+    assert several.weights("refiner") and several.info["training"]["networks"]["refiner"]["trained"]
+    before, after = bridge_only.weights("bridge"), several.weights("bridge")
+    assert after["leave.weight"].shape[0] == before["leave.weight"].shape[0] + 1
+    kept = bridge_only.statistics("soft-tissue-ct")["glcm_Contrast"]["quantiles"]
+    assert several.statistics("soft-tissue-ct")["glcm_Contrast"]["quantiles"] == kept
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_trained_bundle_edits_by_all_methods(several: Bundle, scan: Path, tmp_path: Path, method: str) -> None:
+    editor, source = Editor(several, "cpu"), read_volume(scan)
+    folder = editor.run(insert(scan, tmp_path / "out", method=method, bundle="several"))
+    mask = read_mask(folder / "segmentation.seg.nrrd").array
+    changed = read_volume(folder / "image.nrrd").array != source.array
+    assert mask.any() and changed[mask].mean() > 0.5
+    if method == "flow":
+        box = [(middle(source) - 12).tolist(), (middle(source) + 12).tolist()]
+        small = request("insert", scan, tmp_path / "box", box=box, shape={"volume_ml": 2.0}, method=method, bundle="several")
+        found = read_mask(editor.run(small) / "segmentation.seg.nrrd").array
+        assert found.sum() > 0
+
+
+def test_a_bundle_of_all_methods_is_trained_on_with_all_of_them(data: Path, several: Bundle, tmp_path: Path) -> None:
+    settings = stage(("bridge",), steps=1, batch=2)
+    again = run("bridge", data, None, tmp_path, settings, init=several)  # type: ignore[arg-type]
+    state = finished(again)
+    assert BridgeConfig(**state["config"]).methods == METHODS
+    assert BridgeConfig(**state["config"]).shape_quantiles == BridgeConfig(**load_config(several)).shape_quantiles
+    assert equal(load_best(again)["refiner_average"], several.weights("refiner")) or load_best(again)["step"] == 1
+
+
+def load_config(bundle: Bundle) -> dict[str, Any]:
+    """The network's config with tuples."""
+    found = dict(bundle.network("bridge"))
+    return {**found, "shape_quantiles": tuple(tuple(line) for line in found["shape_quantiles"])}
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_the_weights_of_the_flow_can_be_set_and_have_one_place(preset: str) -> None:
+    settings = PRESETS[preset].stage("bridge")
+    values = values_of(settings)
+    assert {name: values[f"train.extra.flow_{name}"] for name in WEIGHTS} == WEIGHTS
+    assert not any("flow" in name for other in ("codec", "shape") for name in values_of(PRESETS[preset].stage(other)))
+    given = ["train.extra.flow_fine=0", "draw.binary=true", "network.methods=bridge,flow", "network.flow_objective=velocity"]
+    changed = overridden(settings, given)
+    assert isinstance(changed, BridgeStage) and changed.train.extra["flow_fine"] == 0.0 and changed.draw.binary
+    assert changed.network.methods == ("bridge", "flow") and changed.network.flow_objective == "velocity"
+
+
+def test_methods_and_weights_are_set_from_the_command_line(data: Path, codec: Path, tmp_path: Path) -> None:
+    values = ["network.channels=8,16", "network.attention=false,true", "network.heads=2", "network.token_width=16"]
+    values += ["network.methods=bridge,flow", "train.steps=2", f"train.seed={SEED}", "crop=32,32,32", "train.batch=2"]
+    values += ["draw.binary=true", "train.extra.flow_fine=0", "train.extra.flow_refine=0", "network.flow_objective=velocity"]
+    options = [text for value in values for text in ("--set", value)]
+    files = ["--data", str(data), "--codec", str(codec), "--out", str(tmp_path), "--minutes", "9"]
+    done = CliRunner().invoke(app, ["bridge", *files, *options])
+    assert done.exit_code == 0, done.output
+    state = finished(tmp_path)
+    assert state["step"] == 2 and BridgeConfig(**state["config"]).flow_objective == "velocity"
+    assert BridgeConfig(**state["config"]).methods == ("bridge", "flow")
+
+
+@pytest.mark.parametrize("objectives", [("epsilon", "velocity"), ("v", "residual")])
+def test_published_objectives_train_too(objectives: tuple[str, str], data: Path, codec: Path, tmp_path: Path) -> None:
+    settings = stage(steps=8, batch=2, validate_every=8)
+    network = replace(settings.network, diffusion_objective=objectives[0], flow_objective=objectives[1])
+    out = run("bridge", data, codec, tmp_path, replace(settings, network=network))
+    assert all(np.isfinite(list(line.values())).all() for line in logged(out))
+
+
+def main(data: Path, codec: Path, out: Path) -> None:
+    """A step of each method, half of each step's samples in each of two processes."""
+    from TumorSynthLib.train.team import gathered
+
+    torch.set_num_threads(1)
+    with gathered("cpu") as team:
+        run("bridge", data, codec, out, stage(batch=2), team)
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,145 @@
+"""A network of several methods: what the methods share, what is their own, and how it grows out of the bridge's alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from TumorSynthLib.configs import BridgeConfig
+from TumorSynthLib.methods import METHODS
+from TumorSynthLib.nets.unet import BridgeUNet, Condition
+from TumorSynthLib.train.widening import widened
+
+ALONE = BridgeConfig(
+    latent_channels=3, channels=(8, 16), attention=(False, True), heads=2, token_width=12, tokens=tuple("abcde"), domains=4
+)
+TOGETHER = replace(ALONE, methods=METHODS, shape_tokens=("s", "t"), shape_quantiles=((0.0, 1.0),) * 2)
+BATCH, EDGE = 3, 4
+DIFFUSION, FLOW = METHODS.index("diffusion"), METHODS.index("flow")
+
+
+def filled(config: BridgeConfig, seed: int = 0) -> BridgeUNet:
+    """A network without zeros."""
+    built = BridgeUNet(config).requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in built.parameters():
+        parameter.copy_(0.25 * torch.randn(parameter.shape, generator=generator))
+    return built
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def condition(count: int, method: int = 0, tumor: tuple[bool, ...] = (True, True, False)) -> Condition:
+    present = torch.tensor([[True, True, False, True, False, False, False]] * BATCH)[:, :count]
+    return Condition(
+        mask=drawn(BATCH, 2, EDGE, EDGE, EDGE, seed=5).sigmoid(),
+        values=drawn(BATCH, 7, seed=6)[:, :count],
+        present=present,
+        tumor=torch.tensor(tumor),
+        domain=torch.tensor([0, 1, 3]),
+        spacing=torch.tensor([0.8, 1.5, 3.0]),
+        method=method,
+    )
+
+
+def run(network: BridgeUNet, given: Condition, channels: int = 3) -> Tensor:
+    x, y = (drawn(BATCH, 4, EDGE, EDGE, EDGE, seed=seed)[:, :channels] for seed in (1, 2))
+    return network(x, y, torch.tensor([0.9, 0.5, 0.1]), given)
+
+
+def changed(one: Tensor, other: Tensor) -> bool:
+    """Whether every sample differs, by much more than rounding."""
+    return float((one - other).flatten(1).abs().amax(dim=1).min()) > 1e-3
+
+
+def test_the_method_changes_what_is_predicted() -> None:
+    network = filled(TOGETHER)
+    found = [run(network, condition(7, method)) for method in range(len(METHODS))]
+    assert all(changed(found[a], found[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+    assert filled(ALONE).method is None and filled(replace(ALONE, methods=("bridge", "diffusion"))).method is not None
+
+
+def test_the_mask_channel_of_flow_matters_and_comes_out() -> None:
+    network = filled(TOGETHER)
+    x, y = drawn(BATCH, 4, EDGE, EDGE, EDGE, seed=1), drawn(BATCH, 4, EDGE, EDGE, EDGE, seed=2)
+    t, given = torch.full((BATCH,), 0.5), condition(7, FLOW)
+    found = network(x, y, t, given)
+    assert found.shape == x.shape
+    other = x.clone()
+    other[:, -1] += 1.0
+    assert changed(found, network(other, y, t, given))
+    no_source = y.clone()
+    no_source[:, -1] += 1.0
+    assert torch.equal(found, network(x, no_source, t, given)), "that of y is the same everywhere, so it is not shown"
+
+
+@pytest.mark.parametrize("method", [0, DIFFUSION])
+def test_other_methods_make_no_mask(method: int) -> None:
+    assert run(filled(TOGETHER), condition(7, method)).shape == (BATCH, 3, EDGE, EDGE, EDGE)
+
+
+def grown(config: BridgeConfig, old: BridgeUNet) -> BridgeUNet:
+    """A network of more methods that starts from another's weights."""
+    network = BridgeUNet(config)
+    network.load_state_dict(widened(old.state_dict(), network))
+    return network.requires_grad_(False)
+
+
+@pytest.mark.parametrize("config", [TOGETHER, replace(ALONE, methods=("bridge", "diffusion"))], ids=["all", "without-flow"])
+@pytest.mark.parametrize("tumor", [(True, True, True), (False, False, False), (True, False, True)])
+def test_what_the_bridge_learned_alone_it_does_together_whatever_is_asked(
+    config: BridgeConfig, tumor: tuple[bool, ...]
+) -> None:
+    alone = filled(ALONE)
+    together = grown(config, alone)
+    given, count = condition(5, tumor=tumor), len(config.all_tokens)
+    for present in (given.present, torch.zeros_like(given.present), torch.ones_like(given.present)):
+        padded = torch.cat([present, torch.zeros(BATCH, count - 5, dtype=torch.bool)], dim=1)
+        values = torch.cat([given.values, torch.full((BATCH, count - 5), 7.0)], dim=1)
+        before = run(alone, replace(given, present=present))
+        after = run(together, replace(given, present=padded, values=values))
+        assert float(before.abs().max()) > 0.1 and torch.allclose(before, after, rtol=0.0, atol=1e-6)
+
+
+def test_every_method_starts_from_what_the_bridge_learned() -> None:
+    together = grown(TOGETHER, filled(ALONE))
+    bridge = run(together, condition(7))
+    assert torch.equal(run(together, condition(7, DIFFUSION)), bridge)
+    flow = run(together, condition(7, FLOW), channels=4)
+    assert torch.allclose(flow[:, :3], bridge, atol=1e-6) and not flow[:, 3].any()
+
+
+def test_a_network_of_the_same_methods_takes_the_weights_as_they_are() -> None:
+    network = filled(TOGETHER)
+    taken = widened(network.state_dict(), BridgeUNet(TOGETHER))
+    assert all(torch.equal(taken[name], value) for name, value in network.state_dict().items())
+
+
+def test_growing_in_two_steps_is_growing_in_one() -> None:
+    alone = filled(ALONE)
+    halfway = grown(replace(ALONE, methods=("bridge", "diffusion")), alone)
+    assert torch.equal(run(grown(TOGETHER, halfway), condition(7)), run(grown(TOGETHER, alone), condition(7)))
+
+
+def test_every_new_weight_learns_from_a_batch_of_flow() -> None:
+    network = grown(TOGETHER, filled(ALONE)).requires_grad_(True)
+    given = condition(7, FLOW, (True, True, True))
+    given = replace(given, present=torch.ones_like(given.present))
+    run(network, given, channels=4).sub(1.0).square().sum().backward()
+    assert network.method is not None and network.method.weight.grad is not None
+    gradients = {name: value.grad for name, value in network.named_parameters()}
+    new = {
+        "method.weight": gradients["method.weight"][FLOW],
+        "enter.weight": gradients["enter.weight"][:, -1],
+        "leave.weight": gradients["leave.weight"][-1],
+        "leave.bias": gradients["leave.bias"][-1:],
+        "tokens.identity": gradients["tokens.identity"][5:],
+        "tokens.gain": gradients["tokens.gain"][5:],
+        "tokens.pool.0.weight, values": gradients["tokens.pool.0.weight"][:, 5:7],
+        "tokens.pool.0.weight, presence": gradients["tokens.pool.0.weight"][:, 12:],
+    }
+    assert [name for name, value in new.items() if not value.any()] == []
+    assert not gradients["method.weight"][[0, DIFFUSION]].any()

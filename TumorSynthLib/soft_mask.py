@@ -1,0 +1,90 @@
+"""From a soft mask on the working grid to a tumor's mask on the scan's grid: one part, of the asked volume."""
+
+import numpy as np
+from scipy import ndimage
+
+from TumorSynthLib.resample import resample
+from TumorSynthLib.volume import Geometry, mask_box
+
+LEVEL = 0.5
+"""Of the soft mask, where no volume is asked for."""
+FAINT = 0.02
+"""Least value of the soft mask that a tumor of an asked volume may reach down to."""
+_TOLERANCE = 0.02
+_PLATEAU = 0.01
+
+
+def mask_of(
+    soft: np.ndarray, grid: Geometry, native: Geometry, allowed: np.ndarray, volume_mm3: float | None
+) -> tuple[np.ndarray, list[str]]:
+    """The mask on the scan's grid of a soft mask on the working grid: its largest part, of the asked volume.
+
+    Parameters
+    ----------
+    soft : 0 to 1 on the working grid.
+    grid, native : the working grid and the scan's.
+    allowed : where the tumor may be, bool on the scan's grid.
+    volume_mm3 : asked volume, met by the level at which the soft mask is cut; None cuts it at ``LEVEL``.
+
+    Returns
+    -------
+    The mask, empty where the soft mask shows no tumor, and a sentence where the volume is missed by more than 2 % and a voxel.
+    """
+    box = mask_box(allowed)
+    values = resample(soft, grid, native.cropped(box), outside=0.0, smooth=False) * allowed[box.slices]
+    wanted = 0 if volume_mm3 is None else max(1, round(volume_mm3 / native.voxel_volume_mm3))
+    inside = _largest(_likeliest(values, wanted) if wanted else values >= LEVEL)
+    if wanted and inside.any():
+        inside = _grown(inside, values, wanted)
+    mask = np.zeros(allowed.shape, bool)
+    mask[box.slices] = inside
+    return mask, _volume_warning(int(inside.sum()), wanted, native)
+
+
+def _likeliest(values: np.ndarray, count: int) -> np.ndarray:
+    """So many voxels with the highest values, as far as they reach ``FAINT``. A plateau is cut from its border."""
+    flat = values.ravel()
+    first = max(0, flat.size - count)
+    level = max(FAINT, float(np.partition(flat, first)[first]))
+    inside = values >= level
+    ties = np.flatnonzero(flat == level)
+    spare = int(inside.sum()) - count
+    if spare > _PLATEAU * count:
+        depth = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1, 1:-1].ravel()[ties]
+        ties = ties[np.argsort(depth, kind="stable")]
+    if spare > 0:
+        inside.ravel()[ties[:spare]] = False
+    return inside
+
+
+def _largest(inside: np.ndarray) -> np.ndarray:
+    """The largest connected part."""
+    parts, count = ndimage.label(inside)
+    if count < 2:
+        return inside
+    return np.asarray(parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:])))
+
+
+def _grown(inside: np.ndarray, values: np.ndarray, wanted: int) -> np.ndarray:
+    """A part with the likeliest of its neighbors added until it has so many voxels, as far as there is anything."""
+    # With a border of nothing, the neighbors of a voxel are a fixed number of places away in memory.
+    likely, grown = np.pad(values, 1), np.pad(inside, 1)
+    line, taken = likely.ravel(), grown.ravel()
+    steps = np.array([sign * stride // likely.itemsize for stride in likely.strides for sign in (-1, 1)])
+    added, missing = np.flatnonzero(grown & ~ndimage.binary_erosion(grown)), wanted - int(inside.sum())
+    while missing > 0:
+        shell = (added[:, None] + steps).ravel()
+        shell = np.unique(shell[~taken[shell] & (line[shell] >= FAINT)])
+        if not shell.size:
+            break
+        added = shell[np.argsort(-line[shell], kind="stable")[:missing]]
+        taken[added] = True
+        missing -= added.size
+    return np.ascontiguousarray(grown[1:-1, 1:-1, 1:-1])
+
+
+def _volume_warning(found: int, wanted: int, geometry: Geometry) -> list[str]:
+    if abs(found - wanted) <= max(1.0, _TOLERANCE * wanted) or not wanted or not found:
+        return []
+    asked, made = (count * geometry.voxel_volume_mm3 / 1000.0 for count in (wanted, found))
+    return [f"A volume of {asked:.4g} mL was asked for, and the model made {made:.4g} mL in this box."]
