@@ -96,7 +96,8 @@ def _last(bundle: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def methods_figure(figure: Any, cases: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
     """Quality over arithmetic: realism and control at every number of steps, Dice of mask and image at the usual one."""
-    panels = figure.subplots(1, 3)
+    # Without a segmenter there is no Dice.
+    panels = figure.subplots(1, 3 if "segmenter" in summary else 2)
     labels = ("Frechet radiomics distance / real-real", "texture as asked, C PCC without calibration", "Dice of mask and image")
     for number, (name, bundle) in enumerate(summary["bundles"].items()):
         group = _last(bundle)
@@ -107,16 +108,19 @@ def methods_figure(figure: Any, cases: Sequence[Mapping[str, Any]], summary: Map
                 [(costs[n]["gflop"], (steps[n]["texture_raw"] or {}).get("pcc")) for n in costs],
                 [(costs[str(STEPS)]["gflop"], group["agreement"][arm]["dice"]["mean"])] if group["agreement"] else [],
             )
-            for panel, line in zip(panels, lines, strict=True):
+            for panel, line in zip(panels, lines, strict=False):
                 _line(panel, line, f"{name}, {arm}", _COLORS[arm], _MARKS[number % len(_MARKS)])
-    for panel, label, levels in zip(panels, labels, _levels(_last(next(iter(summary["bundles"].values())))), strict=True):
+    for panel, label, levels in zip(panels, labels, _levels(_last(next(iter(summary["bundles"].values())))), strict=False):
         for style, (name, level) in zip(("-", "--", ":", "-."), levels.items(), strict=False):
             panel.axhline(level, color="black", linewidth=0.8, linestyle=style, label=name)
         panel.set_xscale("log")
+        panel.margins(x=0.2)
         panel.set_xlabel("GFLOP of a sample")
         panel.set_ylabel(label)
         if panel.get_legend_handles_labels()[0]:
             panel.legend(fontsize=7)
+
+    panels[0].set_yscale("log")
 
 
 def _line(panel: Any, line: Sequence[tuple[float, float | None]], name: str, color: str, mark: str) -> None:
