@@ -15,6 +15,7 @@ import torch
 from phantoms import insert, middle, request
 from test_train import assert_same_training, equal, finished, interrupted, logged, without_time
 from tiny_training import BRIDGE, STAGES, run
+from torch import nn
 from typer.testing import CliRunner
 
 from TumorSynthLib.bundle import Bundle, load_bundle
@@ -101,6 +102,22 @@ def test_half_the_steps_follow_the_bridge() -> None:
     assert shares == pytest.approx({"bridge": 0.5, "diffusion": 0.25, "flow": 0.25}, abs=0.03)
     trainer.config = BRIDGE
     assert {trainer._method(number) for number in range(100)} == {"bridge"}
+
+
+def test_a_method_with_larger_gradients_does_not_drown_the_others() -> None:
+    trainer = BridgeTrainer.__new__(BridgeTrainer)
+    trainer.network, trainer.lengths, trainer.config = nn.Linear(4, 4), {}, BRIDGE  # type: ignore[assignment]
+
+    def limited(method: str, size: float) -> float:
+        for number, weight in enumerate(trainer.network.parameters()):
+            weight.grad = size * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
+        trainer._limit_gradient(method)
+        return float(torch.cat([weight.grad.flatten() for weight in trainer.network.parameters()]).norm())
+
+    assert limited("bridge", 1e-3) < 0.01, "a bridge alone is clipped as ever"
+    trainer.config = replace(BRIDGE, methods=METHODS)
+    assert [limited(method, size) for method, size in (("bridge", 1e-3), ("flow", 10.0))] == pytest.approx([1.0, 1.0], rel=1e-4)
+    assert limited("bridge", 0.5e-3) == pytest.approx(0.5, rel=0.02), "within a method small steps stay small"
 
 
 def test_a_killed_and_resumed_training_is_bit_for_bit_an_uninterrupted_one(

@@ -28,6 +28,7 @@ from TumorSynthLib.train.widening import widened
 FIRST_METHOD = 0.5
 """Share of the steps that follow the first of several methods."""
 _METHOD_STREAM = 11
+_LENGTH_SHARE = 0.02
 AT_THE_START = 0.2
 """Share of the samples trained where sampling starts, at t = 1: all there is at one step, and the posterior mean."""
 
@@ -77,6 +78,7 @@ class BridgeTrainer:
             self.refiner_average = Average(self.refiner, train.ema)
             parameters += list(self.refiner.parameters())
         self.parallel = team.wrap(self.network)
+        self.lengths: dict[str, float] = {}
         self.optimizer = torch.optim.AdamW(parameters, train.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
 
     def step(self, number: int, share: float) -> dict[str, float]:
@@ -94,13 +96,29 @@ class BridgeTrainer:
                 loss = self.loss(latents, condition, t, noise).mean() / self.train.accumulate
                 loss.backward()
             total += float(loss.detach())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._limit_gradient(method)
         self.optimizer.step()
         self.average.update(self.network, number)
         if self.refiner is not None:
             self.refiner_average.update(self.refiner, number)
         name = "loss" if method == self.config.methods[0] else f"loss_{method}"
         return {name: total, "rate": rate, "encoded": float(self.cache.encoded - encoded)}
+
+    def _limit_gradient(self, method: str) -> None:
+        """Clip the gradient; of several methods each is first brought to the same usual length.
+
+        AdamW divides by what gradients usually are. The losses of diffusion and flow are ten times the bridge's, whose steps
+        would otherwise hardly count.
+        """
+        weights = list(self.network.parameters())
+        if len(self.config.methods) > 1:
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            length = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
+            usual = self.lengths.get(method, length)
+            self.lengths[method] = usual + _LENGTH_SHARE * (length - usual)
+            for gradient in gradients:
+                gradient.div_(max(self.lengths[method], 1e-12))
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
 
     def _method(self, number: int) -> str:
         """The method that all samples of a step follow: the first half the time."""
@@ -156,6 +174,7 @@ class BridgeTrainer:
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "lengths": dict(self.lengths),
             **({} if self.refiner is None else {"refiner": self.refiner.state_dict()}),
         }
 
@@ -164,6 +183,7 @@ class BridgeTrainer:
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.lengths = dict(state.get("lengths", {}))
         if self.refiner is not None:
             self.refiner.load_state_dict(state["refiner"])
             self.refiner_average.network.load_state_dict(state["refiner_average"])
