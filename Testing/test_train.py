@@ -20,15 +20,18 @@ from torch import nn
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, TrainConfig
 from TumorSynthLib.dataset import HEALTHY, TrainingData, save_training_data, shapes_file
 from TumorSynthLib.errors import DataError
+from TumorSynthLib.nets.unet import Condition
+from TumorSynthLib.sampler import processes
 from TumorSynthLib.train import bridge as bridge_training
 from TumorSynthLib.train import codec_trainer, common, shape_trainer
 from TumorSynthLib.train.bridge import train_bridge
-from TumorSynthLib.train.bridge_trainer import BridgeTrainer
+from TumorSynthLib.train.bridge_trainer import FAINT, RELATIVE, BridgeTrainer
 from TumorSynthLib.train.checkpoints import BEST, load_best, load_checkpoint, save_checkpoint
 from TumorSynthLib.train.codec import fingerprint, load_codec, train_codec
 from TumorSynthLib.train.codec_data import Patches
 from TumorSynthLib.train.codec_trainer import CodecTrainer
 from TumorSynthLib.train.draws import RegionDraws
+from TumorSynthLib.train.latents import Latents
 from TumorSynthLib.train.loop import Clock, Loop
 from TumorSynthLib.train.shape_trainer import ShapeTrainer
 from TumorSynthLib.train.team import Team
@@ -108,7 +111,7 @@ def assert_same_training(name: str, one: Path, two: Path) -> None:
     """
     lines = [[line for line in logged(out) if len(line) > 1] for out in (one, two)]
     for left, right in zip(*lines, strict=True):
-        assert left == pytest.approx(right, rel=1e-2 if "rate" not in left else 1e-3, abs=1e-4)
+        assert left == pytest.approx(right, rel=3e-2 if "rate" not in left else 1e-3, abs=1e-4)
     names = {"codec": "codec", "shape": "generator", "bridge": "network"}
     a, b = (finished(out) for out in (one, two))
     moved = sum(float((a[names[name]][key] - a["average"][key]).abs().sum()) for key in a["average"])
@@ -238,6 +241,22 @@ def test_the_bridge_trains_for_its_time_and_validates_control(data: Path, codec:
     assert {"healthy", "tumor", "free", "swapped"} <= lines[-1].keys() and lines[-1]["step"] == state["step"]
     scores = [0.5 * (line["healthy"] + line["tumor"]) for line in lines if "healthy" in line]
     assert BridgeConfig(**state["config"]) == BRIDGE and state["score"] == pytest.approx(max(scores), abs=1e-5)
+
+
+def test_faint_and_strong_tumors_count_alike_in_the_loss(content: TrainingData, codec: Path) -> None:
+    trainer = BridgeTrainer.__new__(BridgeTrainer)
+    trainer.config, trainer.train, trainer.device = BRIDGE, replace(STAGES["bridge"].train), "cpu"
+    trainer.processes, trainer.parallel = processes(BRIDGE), lambda x, y, t, condition: torch.zeros_like(x)
+    generator = torch.Generator().manual_seed(0)
+    residual = torch.randn((1, BRIDGE.latent_channels, 6, 6, 6), generator=generator)
+    contrast = torch.tensor([0.2, 1.0, 5.0, 1e-3]).view(-1, 1, 1, 1, 1)
+    y, support = torch.zeros((4, *residual.shape[1:])), torch.ones((4, 1, 6, 6, 6))
+    latents = Latents(contrast * residual, y, torch.ones((4, 2, 6, 6, 6)), support)
+    condition = Condition(latents.masks, *(torch.zeros(4),) * 5)
+    loss = trainer.loss(latents, condition, torch.full((4,), 0.5), torch.zeros_like(y))
+    assert loss[1:3].tolist() == pytest.approx([RELATIVE] * 2, rel=0.005), "nothing is explained, whatever there was"
+    assert float(loss[0]) == pytest.approx(RELATIVE * 0.04 / (0.04 + FAINT), rel=0.05)
+    assert float(loss[3]) < 0.01 * RELATIVE, "noise is not blown up"
 
 
 def test_an_early_stage_model_learns_from_small_tumors_alone(

@@ -13,6 +13,7 @@ from TumorSynthLib.configs import BridgeConfig, RefinerConfig, TrainConfig
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.refiner import MaskRefiner
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
+from TumorSynthLib.processes.process import column
 from TumorSynthLib.sampler import processes
 from TumorSynthLib.train.bridge_validation import Validation
 from TumorSynthLib.train.codec import fingerprint
@@ -25,6 +26,11 @@ from TumorSynthLib.train.latents import LatentCache, Latents
 from TumorSynthLib.train.team import Team, generators, gradient_part
 from TumorSynthLib.train.widening import widened
 
+RELATIVE, FAINT = 0.05, 0.003
+"""The error of a sample counts RELATIVE over what there is to be explained, and at most RELATIVE / FAINT times.
+
+Residuals of tumors in PET are fifty times those in CT, which would hardly count in a plain mean.
+"""
 FIRST_METHOD = 0.5
 """Share of the steps that follow the first of several methods."""
 _METHOD_STREAM = 11
@@ -146,14 +152,16 @@ class BridgeTrainer:
         return t.to(self.device), torch.from_numpy(noise).to(self.device)
 
     def loss(self, latents: Latents, condition: Condition, t: Tensor, noise: Tensor) -> Tensor:
-        """Mean squared error on the support, three times as heavy inside the mask; per sample, (B,)."""
+        """Mean squared error on the support, three times as heavy inside the mask, relative to that of y; per sample, (B,)."""
         process, support = self.processes[METHODS[condition.method]], latents.support
         x0 = latents.y + support * (latents.x0 - latents.y)
         x = latents.y + support * (process.forward(x0, latents.y, t, noise) - latents.y)
         with autocast(self.device, self.train.precision):
             prediction = self.parallel(x, latents.y, t, condition).float()
         error = (prediction - process.target(x0, latents.y, t, noise)).square()
-        weight = support * (0.5 + condition.mask[:, :1])
+        weight, image = support * (0.5 + condition.mask[:, :1]), slice(self.config.latent_channels)
+        usual = over_cells((x0 - latents.y)[:, image].square().mean(dim=1, keepdim=True), weight)
+        error[:, image] *= column(RELATIVE / (usual + FAINT))
         if METHODS[condition.method] != "flow":
             return process.weight(t) * over_cells(error.mean(dim=1, keepdim=True), weight)
         estimate = latents.y + support * (process.estimate(prediction, x, latents.y, t) - latents.y)
