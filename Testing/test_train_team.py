@@ -65,7 +65,7 @@ def test_two_processes_train_as_one_does_on_the_same_samples(
     for left, right in zip(lines(alone), lines(together / name), strict=True):
         left.pop("encoded", None), right.pop("encoded", None)
         exact = any(key in left for key in ("rate", "moments"))
-        assert left == pytest.approx(right, rel=1e-3 if exact else 1e-2, abs=1e-4)
+        assert left == pytest.approx(right, rel=1e-3 if exact else 3e-2, abs=1e-4)
     one, two = load_checkpoint(alone), load_checkpoint(together / name)
     assert one is not None and two is not None and one["step"] == two["step"] == 3
     a, b, start = one[NETWORKS[name]], two[NETWORKS[name]], one["average"]
