@@ -292,7 +292,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_unknown_table_or_split_is_answered_with_those_there_are(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="synthesis, methods, texture, sensitivity, removal, codec, shape, downstream, time") as error:
+    tables = "synthesis, methods, texture, sensitivity, removal, codec, shape, downstream, time"
+    with pytest.raises(DataError, match=tables) as error:
         run(folder, "test", "tumors", tmp_path, tiny_bundle)
     assert error.value.code == "evaluate.table"
     with pytest.raises(DataError, match="test, train") as error:
