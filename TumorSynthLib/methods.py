@@ -19,7 +19,7 @@ ALL = (
     Method(
         "bridge",
         "latent Brownian bridge (Kim et al.)",
-        "Prefer it for everything: it starts from the tissue that is there and follows asked features best.",
+        "Prefer it for everything: it starts from the tissue that is there, and heals tissue as well.",
     ),
     Method(
         "diffusion",

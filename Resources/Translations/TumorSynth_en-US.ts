@@ -988,7 +988,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Prefer it for everything: it starts from the tissue that is there and follows asked features best.</source>
+      <source>Prefer it for everything: it starts from the tissue that is there, and heals tissue as well.</source>
       <translation type="unfinished" />
     </message>
     <message>

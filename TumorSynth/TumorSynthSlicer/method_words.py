@@ -34,7 +34,7 @@ def methodWords(method: str) -> MethodWords:
         BRIDGE: MethodWords(
             _("Brownian bridge"),
             _("latent Brownian bridge (Kim et al.)"),
-            _("Prefer it for everything: it starts from the tissue that is there and follows asked features best."),
+            _("Prefer it for everything: it starts from the tissue that is there, and heals tissue as well."),
         ),
         DIFFUSION: MethodWords(
             _("Diffusion"),

@@ -29,7 +29,7 @@ from TumorSynthLib.train.widening import widened
 RELATIVE, FAINT = 0.05, 0.003
 """The error of a sample counts RELATIVE over what there is to be explained, and at most RELATIVE / FAINT times.
 
-Residuals of tumors in PET are fifty times those in CT, which would hardly count in a plain mean.
+Residuals of tumors in PET are forty times those in CT, which would hardly count in a plain mean.
 """
 FIRST_METHOD = 0.5
 """Share of the steps that follow the first of several methods."""
