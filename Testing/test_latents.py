@@ -10,7 +10,7 @@ from TumorSynthLib.conditioning import joint_latent, without_tumor
 from TumorSynthLib.configs import CodecConfig
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.train.common import seeded
-from TumorSynthLib.train.latents import WIDENING, LatentCache, Latents, Wanted, widened_box
+from TumorSynthLib.train.latents import WIDENING, Hides, LatentCache, Latents, Wanted, widened_box
 from TumorSynthLib.volume import mask_box
 
 SIZE, FACTOR = 32, 4
@@ -27,8 +27,8 @@ def codec() -> Codec:
         return Codec(CodecConfig(channels=(8,), res_layers=1, code_channels=2, patch=2)).requires_grad_(False)
 
 
-def wanted(patch: np.ndarray, mask: np.ndarray, boxed: bool = True, variant: int = 0) -> Wanted:
-    return Wanted((2, 5, variant), lambda: (patch, mask), boxed)
+def wanted(patch: np.ndarray, mask: np.ndarray, hides: Hides = Hides.BOX, variant: int = 0) -> Wanted:
+    return Wanted((2, 5, variant), lambda: (patch, mask), hides)
 
 
 def image(mask: np.ndarray, level: float = 1.0) -> np.ndarray:
@@ -111,7 +111,7 @@ def test_a_boxed_region_comes_with_its_mask_and_twice_its_box(encode: Callable[.
     inside = (found.x0[:, -1] > -1.0).float()
     assert bool((found.masks[:, 0] >= 0.01).logical_or(inside == 0).all()), "the tumor lies in its box"
     assert bool((found.support[:, 0] == 1.0).logical_or(found.masks[:, 0] == 0).all())
-    plain = encode(wanted(image(mask), mask, boxed=False))
+    plain = encode(wanted(image(mask), mask, hides=Hides.RING))
     assert plain.tumor is None and plain.x0.shape == (1, 16, 8, 8, 8)
 
 

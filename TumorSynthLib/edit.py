@@ -1,7 +1,7 @@
 """One texture edit on the scan's own grid: synthesize, restore noise, meet first-order targets, composite, measure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import ndimage
@@ -25,6 +25,8 @@ BLUR_CONTRAST = 1.0
 BLUR_SHARE = 0.25
 """Share of that contrast in the first voxels outside from which on they are taken to belong to it."""
 _CROSS = ndimage.generate_binary_structure(3, 1)
+TOUCHED = 0.1
+"""Share of a working voxel in a region to be healed from which on it is hidden: what it shows is partly the tumor."""
 SMOOTH_SHARE = 0.2
 """Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
 LARGEST_GAIN = 6.0
@@ -97,11 +99,9 @@ def work_task(scene: Scene, edit: TextureEdit, work: WorkConfig) -> tuple[Task, 
     """What the networks see of an edit, and the grid they see it on."""
     grid = working_grid(scene.scan, edit.mask, work)
     near = mask_box(edit.mask).expanded(np.full(3, 2), edit.mask.shape)
-    mask = resample(edit.mask[near.slices], scene.scan.geometry.cropped(near), grid, outside=0.0) > 0.5
-    if not mask.any():
-        # A tumor thinner than a working voxel still marks the voxel that it is in.
-        soft = resample(edit.mask[near.slices], scene.scan.geometry.cropped(near), grid, outside=0.0)
-        mask = soft >= soft.max()
+    soft = resample(edit.mask[near.slices], scene.scan.geometry.cropped(near), grid, outside=0.0)
+    # A tumor thinner than a working voxel still marks the voxel that it is in.
+    mask = soft > min(0.5 if edit.features is not None else TOUCHED, 0.999 * float(soft.max()))
     u = scene.intensity.normalize(resample(scene.scan.array, scene.scan.geometry, grid))
     features = None if edit.features is None else {**edit.drawn, **edit.features}
     # Healthy tissue is the scan's own, a tumor may be another organ's; the two share their values.
@@ -126,6 +126,8 @@ def edit_texture(
     sampling : steps, guidance and one seed per candidate.
     progress : called with a stage and the share of it that is done.
     """
+    if edit.features is None:
+        edit = without_blurred_border(scene, edit)
     task, grid = work_task(scene, edit, WorkConfig())
     predictions = model.synthesize(task, sampling, lambda share: progress("sampling", share))
     region = edit_region(scene, edit)
@@ -155,13 +157,19 @@ def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
     box = mask_box(edit.mask).expanded(SURROUNDINGS_MM / scan.geometry.spacing, scan.array.shape)
     geometry, x, mask = scan.geometry.cropped(box), scan.array[box.slices], edit.mask[box.slices]
     judged = mask if edit.judged is None else edit.judged[box.slices]
-    u = scene.intensity.normalize(x)
-    if edit.features is not None:
-        return EditRegion(box, geometry, x, u, mask, judged, soft_border(mask, geometry.spacing))
-    # Healthy tissue continues its surroundings, so there is nothing to feather. But where a removed tumor's border has blurred
-    # into them, one more voxel goes with it.
-    written = ndimage.binary_dilation(mask, _CROSS) if border_is_blurred(u, mask) else mask
-    return EditRegion(box, geometry, x, u, mask, judged, written.astype(np.float32))
+    # Healthy tissue continues its surroundings, so there is nothing to feather.
+    weights = mask.astype(np.float32) if edit.features is None else soft_border(mask, geometry.spacing)
+    return EditRegion(box, geometry, x, scene.intensity.normalize(x), mask, judged, weights)
+
+
+def without_blurred_border(scene: Scene, edit: TextureEdit) -> TextureEdit:
+    """A removal that takes the first voxels outside as well, where the tumor's border has blurred into them."""
+    box = mask_box(edit.mask).expanded(np.full(3, 4), edit.mask.shape).slices
+    if not border_is_blurred(scene.intensity.normalize(scene.scan.array[box]), edit.mask[box]):
+        return edit
+    mask = edit.mask.copy()
+    mask[box] = ndimage.binary_dilation(edit.mask[box], _CROSS)
+    return replace(edit, mask=mask)
 
 
 def border_is_blurred(u: np.ndarray, mask: np.ndarray) -> bool:

@@ -141,7 +141,7 @@ class TextureModel:
 
     def _synthesize(self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None) -> np.ndarray:
         mask = self._tensor(task.mask)
-        hidden = filled_region(mask)
+        hidden = _hidden(task, mask)
         filled = without_region(self._tensor(task.v), hidden)
         y = self.codec.encode(filled)
         soft, support = latent_masks(mask, hidden, self.codec.config.factor)
@@ -194,8 +194,8 @@ class TextureModel:
         return torch.from_numpy(array)[None, None].to(self.device)
 
     def filled(self, task: Task) -> np.ndarray:
-        """Network input with the region and one voxel around it filled harmonically: what the bridge starts from."""
-        hidden = filled_region(self._tensor(task.mask))
+        """Network input with what is hidden filled harmonically: what the bridge starts from."""
+        hidden = _hidden(task, self._tensor(task.mask))
         return without_region(self._tensor(task.v), hidden)[0, 0].cpu().numpy()
 
     def reconstruct(self, v: np.ndarray) -> np.ndarray:
@@ -235,6 +235,11 @@ class TextureModel:
             return process.estimate(self.network(x, y, t, average), x, y, t)
 
         return guided(conditioned, free, guidance)
+
+
+def _hidden(task: Task, mask: Tensor) -> Tensor:
+    """What the network does not see: for a tumor one voxel more than the region, for healthy tissue just that."""
+    return mask if task.features is None else filled_region(mask)
 
 
 def _array(images: Sequence[Tensor]) -> np.ndarray:

@@ -28,7 +28,7 @@ from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.feature_scales import Scales, bundle_scales, restored_scales
 from TumorSynthLib.train.fresh import fresh_regions, says_where_tumors_are
 from TumorSynthLib.train.journal import Say, silent
-from TumorSynthLib.train.latents import LatentCache
+from TumorSynthLib.train.latents import Hides, LatentCache
 from TumorSynthLib.train.loop import Loop
 from TumorSynthLib.train.presets import BridgeStage
 from TumorSynthLib.train.shape_tokens import shape_tokens
@@ -95,7 +95,7 @@ def train_bridge(
         draws["diffusion"] = RegionDraws(content, conditions, early, draw, None)
     if config.joint:
         of_tumors = _some(np.where(conditions.kind == TUMOR, weights, 0.0), "whole tumors, which the method 'flow' learns from")
-        draws["flow"] = RegionDraws(content, conditions, of_tumors, draw, None, boxed=True)
+        draws["flow"] = RegionDraws(content, conditions, of_tumors, draw, None, Hides.BOX)
     Loop(BridgeTrainer(draws, cache, validation, config, stage.train, team, base), out, team, say, whole).run()
     return out
 

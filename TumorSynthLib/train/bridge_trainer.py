@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from TumorSynthLib.train.conditions import draw_condition, stacked
 from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.feature_scales import stored_scales
 from TumorSynthLib.train.flow_loss import flow_loss, flow_weights, over_cells, refinement
-from TumorSynthLib.train.latents import LatentCache, Latents
+from TumorSynthLib.train.latents import Hides, LatentCache, Latents
 from TumorSynthLib.train.team import Team, generators, gradient_part
 from TumorSynthLib.train.widening import widened
 
@@ -135,10 +135,11 @@ class BridgeTrainer:
     def _batch(self, rngs: list[np.random.Generator], number: int, method: str) -> tuple[Latents, Condition]:
         samples = [self.draws[method].sample(rng, number) for rng in rngs]
         rows = [row for row, _ in samples]
-        latents = self.cache.batch([wanted for _, wanted in samples])
         heals = method == "bridge"
         shown = [draw_condition(rng, np.array([row.kind]), len(row.values), heals) for rng, row in zip(rngs, rows, strict=True)]
         present, tumor = (np.concatenate(parts) for parts in zip(*shown, strict=True))
+        wanted = [item if path else replace(item, hides=Hides.REGION) for (_, item), path in zip(samples, tumor, strict=True)]
+        latents = self.cache.batch(wanted)
         if method != "flow":
             # A mask that is given tells its shape.
             present[:, len(self.config.tokens) :] = False

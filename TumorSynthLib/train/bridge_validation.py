@@ -17,7 +17,7 @@ from TumorSynthLib.train.conditions import Conditions, stacked
 from TumorSynthLib.train.draws import prepared
 from TumorSynthLib.train.flow_loss import over_cells
 from TumorSynthLib.train.journal import picture
-from TumorSynthLib.train.latents import LatentCache, Latents
+from TumorSynthLib.train.latents import Hides, LatentCache, Latents
 
 MOST = 64
 """Regions validated on, of each plan."""
@@ -106,7 +106,8 @@ class Validation:
     def _made(self, plan: Plan, network: BridgeUNet, process: Process) -> tuple[Latents, Tensor]:
         """Encodings, and the target as one step predicts it."""
         boxed = plan.method == "flow"
-        latents = self.cache.batch([prepared(self.data, int(n), boxed=boxed) for n in plan.rows])
+        hides = Hides.BOX if boxed else Hides.RING if plan.tumor else Hides.REGION
+        latents = self.cache.batch([prepared(self.data, int(n), hides=hides) for n in plan.rows])
         sources = [self.conditions.row(int(n)) for n in plan.sources]
         present = np.full((len(plan.rows), len(sources[0].values)), plan.features)
         if not boxed:

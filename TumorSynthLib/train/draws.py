@@ -12,10 +12,10 @@ from TumorSynthLib.configs import DrawConfig
 from TumorSynthLib.dataset import HEALTHY, TrainingData
 from TumorSynthLib.train.conditions import Conditions, Row
 from TumorSynthLib.train.fresh import FreshRegions
-from TumorSynthLib.train.latents import AS_PREPARED, Wanted
+from TumorSynthLib.train.latents import AS_PREPARED, Hides, Wanted
 
-PREPARED, FRESH, BOXED = 0, 1, 2
-"""Sources of regions; boxed ones are prepared ones seen through a box around them."""
+PREPARED, FRESH = 0, 1
+"""Sources of regions."""
 
 
 class RegionDraws:
@@ -27,7 +27,7 @@ class RegionDraws:
     weights : how often each is drawn, (regions,).
     draw : settings of the windows.
     fresh : newly drawn healthy regions; None where there are none.
-    boxed : whether boxes are hidden rather than the regions, for ``flow``.
+    hides : what is hidden of a region that is not to heal.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class RegionDraws:
         weights: np.ndarray,
         draw: DrawConfig,
         fresh: FreshRegions | None,
-        boxed: bool = False,
+        hides: Hides = Hides.RING,
     ) -> None:
-        self.data, self.conditions, self.draw, self.fresh, self.boxed = data, conditions, draw, fresh, boxed
+        self.data, self.conditions, self.draw, self.fresh, self.hides = data, conditions, draw, fresh, hides
         self.rows = np.flatnonzero(weights)
         self.levels = np.cumsum(weights[self.rows] / weights.sum())
 
@@ -54,7 +54,7 @@ class RegionDraws:
                 domain = self.conditions.index_of(self.data.images[found.region.image].domain.id)
                 row = self.conditions.fresh(found.features, domain, found.region.spacing)
                 return row, Wanted((FRESH, number, AS_PREPARED + 1), partial(self.fresh.load, number))
-        return self.conditions.row(index), prepared(self.data, index, self._variant(rng, step, at), self.boxed)
+        return self.conditions.row(index), prepared(self.data, index, self._variant(rng, step, at), self.hides)
 
     def _variant(self, rng: np.random.Generator, step: int, at: int) -> int:
         """Which variant of the region at a place of ``rows``; the regions take turns in getting a new one."""
@@ -67,10 +67,10 @@ class RegionDraws:
         return int(step * self.draw.fresh) + int(rng.integers(self.draw.window))
 
 
-def prepared(data: TrainingData, index: int, variant: int = AS_PREPARED, boxed: bool = False) -> Wanted:
+def prepared(data: TrainingData, index: int, variant: int = AS_PREPARED, hides: Hides = Hides.RING) -> Wanted:
     """A region of the training file."""
 
     def load() -> tuple[np.ndarray, np.ndarray]:
         return data.patch(index), data.mask(index)
 
-    return Wanted((BOXED if boxed else PREPARED, index, variant), load, boxed)
+    return Wanted((PREPARED, index, variant), load, hides)

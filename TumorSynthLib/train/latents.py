@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import torch
@@ -22,16 +23,27 @@ WIDENING = 0.35
 _TRIES = 8
 
 
+class Hides(Enum):
+    """What of an image is hidden around a region."""
+
+    RING = "ring"
+    """The region and one voxel around it, where a tumor's border blurs into the surroundings."""
+    REGION = "region"
+    """The region alone: healthy tissue is continued from its very border."""
+    BOX = "box"
+    """A box around it, for ``flow``, which makes the mask as well."""
+
+
 @dataclass(frozen=True, eq=False)
 class Wanted:
     """A region to encode."""
 
     key: Key
-    """What the encoding is kept under; it also seeds crop and flips."""
+    """What the encoding is kept under, together with what is hidden; it also seeds crop and flips."""
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
     """Network input and mask on the working grid, (size, size, size)."""
-    boxed: bool = False
-    """Whether a box around the mask is hidden, and the mask is to be made as well, for ``flow``."""
+    hides: Hides = Hides.RING
+    """What is hidden."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +78,7 @@ class LatentCache:
     ) -> None:
         self.codec, self.device, self.precision, self.binary = codec.eval(), device, precision, binary
         self.crop, self.limit, self.bytes, self.encoded = tuple(crop), memory_gb * 2**30, 0, 0
-        self.items: OrderedDict[Key, tuple[Tensor, ...]] = OrderedDict()
+        self.items: OrderedDict[tuple[Key, Hides], tuple[Tensor, ...]] = OrderedDict()
 
     def batch(self, wanted: Sequence[Wanted]) -> Latents:
         """The encodings of some regions, in float32 on the device."""
@@ -74,12 +86,13 @@ class LatentCache:
         return Latents(*(torch.stack(part).to(self.device).float() for part in parts))
 
     def _one(self, wanted: Wanted) -> tuple[Tensor, ...]:
-        if wanted.key in self.items:
-            self.items.move_to_end(wanted.key)
-            return self.items[wanted.key]
+        name = (wanted.key, wanted.hides)
+        if name in self.items:
+            self.items.move_to_end(name)
+            return self.items[name]
         # One by one: what a region's encoding rounds to must not depend on which others were missing.
         made = self._encode(wanted)
-        self.items[wanted.key] = made
+        self.items[name] = made
         self.encoded += 1
         self.bytes += _size(made)
         while self.bytes > self.limit and len(self.items) > 1:
@@ -94,10 +107,10 @@ class LatentCache:
             axes = tuple(int(axis) for axis in np.flatnonzero(rng.integers(0, 2, 3)))
             patch, inside = np.flip(patch, axes), np.flip(inside, axes)
         v, mask = (torch.from_numpy(np.ascontiguousarray(a))[None, None].to(self.device) for a in (patch, inside))
-        tumor, factor = mask, self.codec.config.factor
-        if wanted.boxed:
+        tumor, factor, boxed = mask, self.codec.config.factor, wanted.hides is Hides.BOX
+        if boxed:
             mask = torch.from_numpy(widened_box(inside, rng))[None, None].to(self.device)
-        hidden = mask if wanted.boxed else filled_region(mask)
+        hidden = filled_region(mask) if wanted.hides is Hides.RING else mask
         y = without_region(v, hidden)
         place = self._place(inside, rng)
         v, y, mask, hidden, tumor = (t[(slice(None), slice(None), *place)] for t in (v, y, mask, hidden, tumor))
@@ -106,7 +119,7 @@ class LatentCache:
         masks, support = latent_masks(mask, hidden, factor)
         x0, y = z[:1], z[1:]
         whole: tuple[Tensor, ...] = ()
-        if wanted.boxed:
+        if boxed:
             x0, y, whole = joint_latent(x0, tumor, factor, self.binary), without_tumor(y), (tumor[0].cpu().bool(),)
         return (*(t.half().cpu().clone() for t in (x0[0], y[0], masks[0], support[0])), *whole)
 
