@@ -21,7 +21,7 @@ from TumorSynthLib.nets.unet import Condition
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scene import Scene, read_scene, read_source
 from TumorSynthLib.texture import TextureModel
-from TumorSynthLib.train.bridge_trainer import BridgeTrainer
+from TumorSynthLib.train.bridge_loss import BridgeLoss
 from TumorSynthLib.train.common import seeded
 from TumorSynthLib.train.draws import PREPARED
 from TumorSynthLib.train.latents import Hides, LatentCache, Latents, Wanted
@@ -74,18 +74,18 @@ def test_training_hides_a_ring_from_tumors_alone(
 ) -> None:
     wanted: list[Wanted] = []
     tumors: list[bool] = []
-    batch, loss = LatentCache.batch, BridgeTrainer.loss
+    batch, loss = LatentCache.batch, BridgeLoss.__call__
 
     def watched(cache: LatentCache, items: Sequence[Wanted]) -> Latents:
         wanted.extend(items)
         return batch(cache, items)
 
-    def told(trainer: BridgeTrainer, latents: Latents, condition: Condition, *more: Any) -> torch.Tensor:
+    def told(self: BridgeLoss, latents: Latents, condition: Condition, *more: Any) -> torch.Tensor:
         tumors.extend(condition.tumor.tolist())
-        return loss(trainer, latents, condition, *more)
+        return loss(self, latents, condition, *more)
 
     monkeypatch.setattr(LatentCache, "batch", watched)
-    monkeypatch.setattr(BridgeTrainer, "loss", told)
+    monkeypatch.setattr(BridgeLoss, "__call__", told)
     save_training_data(tmp_path / "train.npz", content)
     settings = tiny_training.stage("bridge", steps=2, batch=32, validate_every=9)
     tiny_training.run("bridge", tmp_path / "train.npz", tiny_training.untrained_codec(tmp_path), tmp_path / "out", settings)

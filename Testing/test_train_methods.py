@@ -25,6 +25,7 @@ from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.train.__main__ import app
+from TumorSynthLib.train.balance import GradientBalance
 from TumorSynthLib.train.bridge import check_methods
 from TumorSynthLib.train.bridge_trainer import SCORED, BridgeTrainer
 from TumorSynthLib.train.checkpoints import load_best
@@ -106,17 +107,15 @@ def test_half_the_steps_follow_the_bridge() -> None:
 
 
 def test_a_method_with_larger_gradients_does_not_drown_the_others() -> None:
-    trainer = BridgeTrainer.__new__(BridgeTrainer)
-    trainer.network, trainer.lengths, trainer.config = nn.Linear(4, 4), {}, BRIDGE  # type: ignore[assignment]
+    balance, network = GradientBalance(), nn.Linear(4, 4)
 
-    def limited(method: str, size: float) -> float:
-        for number, weight in enumerate(trainer.network.parameters()):
+    def limited(method: str | None, size: float) -> float:
+        for number, weight in enumerate(network.parameters()):
             weight.grad = size * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
-        trainer._limit_gradient(method)
-        return float(torch.cat([weight.grad.flatten() for weight in trainer.network.parameters()]).norm())
+        balance.limit(network.parameters(), method)
+        return float(torch.cat([weight.grad.flatten() for weight in network.parameters()]).norm())
 
-    assert limited("bridge", 1e-3) < 0.01, "a bridge alone is clipped as ever"
-    trainer.config = replace(BRIDGE, methods=METHODS)
+    assert limited(None, 1e-3) < 0.01 and limited(None, 10.0) == pytest.approx(1.0), "a bridge alone is clipped as ever"
     assert [limited(method, size) for method, size in (("bridge", 1e-3), ("flow", 10.0))] == pytest.approx([1.0, 1.0], rel=1e-4)
     assert limited("bridge", 0.5e-3) == pytest.approx(0.5, rel=0.02), "within a method small steps stay small"
 

@@ -10,31 +10,24 @@ import torch
 from torch import Tensor
 
 from TumorSynthLib.configs import BridgeConfig, RefinerConfig, TrainConfig
-from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.refiner import MaskRefiner
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
-from TumorSynthLib.processes.process import column
 from TumorSynthLib.sampler import processes
+from TumorSynthLib.train.balance import GradientBalance
+from TumorSynthLib.train.bridge_loss import BridgeLoss
 from TumorSynthLib.train.bridge_validation import Validation
 from TumorSynthLib.train.codec import fingerprint
-from TumorSynthLib.train.common import Average, autocast, learning_rate, seeded, set_learning_rate
+from TumorSynthLib.train.common import Average, learning_rate, seeded, set_learning_rate
 from TumorSynthLib.train.conditions import draw_condition, stacked
 from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.feature_scales import stored_scales
-from TumorSynthLib.train.flow_loss import flow_loss, flow_weights, over_cells, refinement
 from TumorSynthLib.train.latents import Hides, LatentCache, Latents
 from TumorSynthLib.train.team import Team, generators, gradient_part
 from TumorSynthLib.train.widening import widened
 
-RELATIVE, FAINT = 0.05, 0.003
-"""The error of a sample counts RELATIVE over what there is to be explained, and at most RELATIVE / FAINT times.
-
-Residuals of tumors in PET are forty times those in CT, which would hardly count in a plain mean.
-"""
 FIRST_METHOD = 0.5
 """Share of the steps that follow the first of several methods."""
 _METHOD_STREAM = 11
-_LENGTH_SHARE = 0.02
 AT_THE_START = 0.2
 """Share of the samples trained where sampling starts, at t = 1: all there is at one step, and the posterior mean."""
 
@@ -77,14 +70,15 @@ class BridgeTrainer:
         self.network.to(self.device)
         self.average = Average(self.network, train.ema)
         parameters = list(self.network.parameters())
+        parallel_refiner = None
         if self.refiner is not None:
             if base is not None and "refiner" in base:
                 self.refiner.load_state_dict(base["refiner"])
-            self.parallel_refiner = team.wrap(self.refiner.to(self.device))
+            parallel_refiner = team.wrap(self.refiner.to(self.device))
             self.refiner_average = Average(self.refiner, train.ema)
             parameters += list(self.refiner.parameters())
-        self.parallel = team.wrap(self.network)
-        self.lengths: dict[str, float] = {}
+        self.loss = BridgeLoss(team.wrap(self.network), parallel_refiner, self.processes, cache.codec, config, train)
+        self.balance = GradientBalance()
         self.optimizer = torch.optim.AdamW(parameters, train.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
 
     def step(self, number: int, share: float) -> dict[str, float]:
@@ -93,38 +87,21 @@ class BridgeTrainer:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         encoded, total, method = self.cache.encoded, 0.0, self._method(number)
-        wrapped = [self.parallel, self.parallel_refiner] if method == "flow" else [self.parallel]
         for part in range(self.train.accumulate):
             rngs = generators(self.train.seed, number, self.team.items(self.train, part))
             latents, condition = self._batch(rngs, number, method)
             t, noise = self._noise(rngs, latents)
-            with gradient_part(*wrapped, last=part == self.train.accumulate - 1):
+            with gradient_part(*self.loss.networks(method), last=part == self.train.accumulate - 1):
                 loss = self.loss(latents, condition, t, noise).mean() / self.train.accumulate
                 loss.backward()
             total += float(loss.detach())
-        self._limit_gradient(method)
+        self.balance.limit(self.network.parameters(), method if len(self.config.methods) > 1 else None)
         self.optimizer.step()
         self.average.update(self.network, number)
         if self.refiner is not None:
             self.refiner_average.update(self.refiner, number)
         name = "loss" if method == self.config.methods[0] else f"loss_{method}"
         return {name: total, "rate": rate, "encoded": float(self.cache.encoded - encoded)}
-
-    def _limit_gradient(self, method: str) -> None:
-        """Clip the gradient; of several methods each is first brought to the same usual length.
-
-        AdamW divides by what gradients usually are. The losses of diffusion and flow are ten times the bridge's, whose steps
-        would otherwise hardly count.
-        """
-        weights = list(self.network.parameters())
-        if len(self.config.methods) > 1:
-            gradients = [weight.grad for weight in weights if weight.grad is not None]
-            length = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
-            usual = self.lengths.get(method, length)
-            self.lengths[method] = usual + _LENGTH_SHARE * (length - usual)
-            for gradient in gradients:
-                gradient.div_(max(self.lengths[method], 1e-12))
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
 
     def _method(self, number: int) -> str:
         """The method that all samples of a step follow: the first half the time."""
@@ -152,30 +129,6 @@ class BridgeTrainer:
         noise = np.stack([rng.standard_normal(latents.x0.shape[1:], dtype=np.float32) for rng in rngs])
         return t.to(self.device), torch.from_numpy(noise).to(self.device)
 
-    def loss(self, latents: Latents, condition: Condition, t: Tensor, noise: Tensor) -> Tensor:
-        """Mean squared error on the support, three times as heavy inside the mask, relative to that of y; per sample, (B,)."""
-        process, support = self.processes[METHODS[condition.method]], latents.support
-        x0 = latents.y + support * (latents.x0 - latents.y)
-        x = latents.y + support * (process.forward(x0, latents.y, t, noise) - latents.y)
-        with autocast(self.device, self.train.precision):
-            prediction = self.parallel(x, latents.y, t, condition).float()
-        error = (prediction - process.target(x0, latents.y, t, noise)).square()
-        weight, image = support * (0.5 + condition.mask[:, :1]), slice(self.config.latent_channels)
-        usual = over_cells((x0 - latents.y)[:, image].square().mean(dim=1, keepdim=True), weight)
-        error[:, image] *= column(RELATIVE / (usual + FAINT))
-        if METHODS[condition.method] != "flow":
-            return process.weight(t) * over_cells(error.mean(dim=1, keepdim=True), weight)
-        estimate = latents.y + support * (process.estimate(prediction, x, latents.y, t) - latents.y)
-        loss = flow_loss(error, process.weight(t), estimate, x0, condition.mask[:, :1], support, t, self.train.extra)
-        return loss + self._refinement(latents, estimate, t)
-
-    def _refinement(self, latents: Latents, estimate: Tensor, t: Tensor) -> Tensor | float:
-        weight = flow_weights(self.train.extra)["refine"]
-        if weight == 0.0 or latents.tumor is None:
-            return 0.0
-        with autocast(self.device, self.train.precision):
-            return weight * refinement(self.parallel_refiner, self.cache.codec, estimate, latents.tumor, t)
-
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs."""
         return {
@@ -183,7 +136,7 @@ class BridgeTrainer:
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "lengths": dict(self.lengths),
+            "lengths": dict(self.balance.lengths),
             **({} if self.refiner is None else {"refiner": self.refiner.state_dict()}),
         }
 
@@ -192,7 +145,7 @@ class BridgeTrainer:
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.lengths = dict(state.get("lengths", {}))
+        self.balance.lengths = dict(state.get("lengths", {}))
         if self.refiner is not None:
             self.refiner.load_state_dict(state["refiner"])
             self.refiner_average.network.load_state_dict(state["refiner_average"])

@@ -1,0 +1,71 @@
+"""What a bridge training minimizes, and with it the methods that share the network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from TumorSynthLib.configs import BridgeConfig, TrainConfig
+from TumorSynthLib.methods import METHODS
+from TumorSynthLib.nets.codec import Codec
+from TumorSynthLib.nets.unet import Condition
+from TumorSynthLib.processes.process import Process, column
+from TumorSynthLib.train.common import autocast
+from TumorSynthLib.train.flow_loss import REFINE, flow_loss, flow_weights, over_cells, refinement
+from TumorSynthLib.train.latents import Latents
+
+RELATIVE, FAINT = 0.05, 0.003
+"""The error of a sample counts RELATIVE over what there is to be explained, and at most RELATIVE / FAINT times.
+
+Residuals of tumors in PET are forty times those in CT, which would hardly count in a plain mean.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class BridgeLoss:
+    """The loss of a network.
+
+    Parameters
+    ----------
+    network : predicts the target of a process.
+    refiner : of flow's masks; None where flow is not trained.
+    processes : by method.
+    codec : whose decoder the refiner looks through.
+    config, train : of the network and of the training.
+    """
+
+    network: nn.Module
+    refiner: nn.Module | None
+    processes: Mapping[str, Process]
+    codec: Codec
+    config: BridgeConfig
+    train: TrainConfig
+
+    def networks(self, method: str) -> list[nn.Module]:
+        """Those that a method trains."""
+        return [self.network] if method != "flow" or self.refiner is None else [self.network, self.refiner]
+
+    def __call__(self, latents: Latents, condition: Condition, t: Tensor, noise: Tensor) -> Tensor:
+        """Mean squared error on the support, three times as heavy inside the mask, relative to that of y; per sample, (B,)."""
+        method = METHODS[condition.method]
+        process, support = self.processes[method], latents.support
+        x0 = latents.y + support * (latents.x0 - latents.y)
+        x = latents.y + support * (process.forward(x0, latents.y, t, noise) - latents.y)
+        with autocast(x.device.type, self.train.precision):
+            prediction = self.network(x, latents.y, t, condition).float()
+        error = (prediction - process.target(x0, latents.y, t, noise)).square()
+        weight, image = support * (0.5 + condition.mask[:, :1]), slice(self.config.latent_channels)
+        usual = over_cells((x0 - latents.y)[:, image].square().mean(dim=1, keepdim=True), weight)
+        error[:, image] *= column(RELATIVE / (usual + FAINT))
+        if method != "flow":
+            return process.weight(t) * over_cells(error.mean(dim=1, keepdim=True), weight)
+        estimate = latents.y + support * (process.estimate(prediction, x, latents.y, t) - latents.y)
+        loss = flow_loss(error, process.weight(t), estimate, x0, condition.mask[:, :1], support, t, self.train.extra)
+        return loss + self._refinement(latents, estimate, t)
+
+    def _refinement(self, latents: Latents, estimate: Tensor, t: Tensor) -> Tensor | float:
+        weight = flow_weights(self.train.extra)[REFINE]
+        if weight == 0.0 or latents.tumor is None or self.refiner is None:
+            return 0.0
+        with autocast(t.device.type, self.train.precision):
+            return weight * refinement(self.refiner, self.codec, estimate, latents.tumor, t)
