@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import CodecConfig, WorkConfig
-from TumorSynthLib.dataset import HEALTHY, TrainingData, save_training_data
+from TumorSynthLib.dataset import HEALTHY, TrainingData
 from TumorSynthLib.edit import TOUCHED, TextureEdit, without_blurred_border, work_task
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.unet import Condition
@@ -86,9 +86,9 @@ def test_training_hides_a_ring_from_tumors_alone(
 
     monkeypatch.setattr(LatentCache, "batch", watched)
     monkeypatch.setattr(BridgeLoss, "__call__", told)
-    save_training_data(tmp_path / "train.npz", content)
+    path = tiny_training.write_data(content, tmp_path)
     settings = tiny_training.stage("bridge", steps=2, batch=32, validate_every=9)
-    tiny_training.run("bridge", tmp_path / "train.npz", tiny_training.untrained_codec(tmp_path), tmp_path / "out", settings)
+    tiny_training.run("bridge", path, tiny_training.untrained_codec(tmp_path), tmp_path / "out", settings)
     trained = wanted[: len(tumors)]
     assert [item.hides for item in trained] == [Hides.RING if tumor else Hides.REGION for tumor in tumors]
     healed = [content.regions[item.key[1]].kind for item in trained if item.hides is Hides.REGION and item.key[0] == PREPARED]

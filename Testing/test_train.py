@@ -18,7 +18,7 @@ from tiny_training import BRIDGE, CODEC, STAGES, run, stage
 from torch import nn
 
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, TrainConfig
-from TumorSynthLib.dataset import HEALTHY, TrainingData, save_training_data, shapes_file
+from TumorSynthLib.dataset import HEALTHY, TrainingData, save_training_data
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.nets.unet import Condition
 from TumorSynthLib.sampler import processes
@@ -46,16 +46,9 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
 
 
-def written(content: TrainingData, folder: Path) -> Path:
-    path = folder / "train.npz"
-    save_training_data(path, content)
-    tiny_training.write_shapes(shapes_file(path))
-    return path
-
-
 @pytest.fixture(scope="module")
 def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return written(content, tmp_path_factory.mktemp("file"))
+    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +58,7 @@ def poisoned(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) ->
         replace(image, counts=-3 * image.counts + 500) if common.is_validation(image.patient) else image
         for image in content.images
     )
-    return written(replace(content, images=images), tmp_path_factory.mktemp("poisoned"))
+    return tiny_training.write_data(replace(content, images=images), tmp_path_factory.mktemp("poisoned"))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from TumorSynthLib.bundle import Bundle, load_bundle
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, to_dict
-from TumorSynthLib.dataset import TrainingData, save_training_data, shapes_file
+from TumorSynthLib.dataset import TrainingData, save_training_data
 from TumorSynthLib.errors import DataError, RequestError, TumorSynthError
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.unet import BridgeUNet
@@ -45,10 +45,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
 
 @pytest.fixture(scope="module")
 def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("file") / "train.npz"
-    save_training_data(path, content)
-    tiny_training.write_shapes(shapes_file(path))
-    return path
+    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
 
 
 @pytest.fixture(scope="module")

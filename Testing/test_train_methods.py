@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from TumorSynthLib.bundle import Bundle, load_bundle
 from TumorSynthLib.configs import BridgeConfig
-from TumorSynthLib.dataset import TUMOR, TrainingData, save_training_data, shapes_file
+from TumorSynthLib.dataset import TUMOR, TrainingData, save_training_data
 from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.pipeline import Editor
@@ -45,10 +45,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
 
 @pytest.fixture(scope="module")
 def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("file") / "train.npz"
-    save_training_data(path, content)
-    tiny_training.write_shapes(shapes_file(path))
-    return path
+    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
 
 
 @pytest.fixture(scope="module")

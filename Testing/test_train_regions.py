@@ -19,7 +19,6 @@ from TumorSynthLib.dataset import (
     flip,
     load_training_data,
     save_training_data,
-    shapes_file,
 )
 from TumorSynthLib.domains import tissue
 from TumorSynthLib.errors import DataError
@@ -47,10 +46,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
 
 @pytest.fixture(scope="module")
 def file(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("file") / "train.npz"
-    save_training_data(path, content)
-    tiny_training.write_shapes(shapes_file(path))
-    return path
+    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
 
 
 @pytest.fixture(scope="module")

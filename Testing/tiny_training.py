@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, DrawConfig, ShapeConfig, TrainConfig
-from TumorSynthLib.dataset import shapes_file
+from TumorSynthLib.dataset import TrainingData, save_training_data, shapes_file
 from TumorSynthLib.shape_field import BALL_VOLUME, grid_points
 from TumorSynthLib.train import shape_trainer
 from TumorSynthLib.train.bridge import train_bridge
@@ -69,6 +69,14 @@ def untrained_codec(folder: Path) -> Path:
         weights = Codec(CODEC).state_dict()
     save_checkpoint(folder, {"config": vars(CODEC), "average": weights, "step": 0, "seconds": 0.0}, BEST)
     return folder
+
+
+def write_data(content: TrainingData, folder: Path) -> Path:
+    """The training file of some content, with shapes beside it."""
+    path = folder / "train.npz"
+    save_training_data(path, content)
+    write_shapes(shapes_file(path))
+    return path
 
 
 def ellipsoid_field(semi_axes: list[float], grid: int = 32, half_width: float = 1.75) -> Tensor:
