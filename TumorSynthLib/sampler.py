@@ -10,8 +10,13 @@ which keeps the marginals of the process for every rho (Song et al., DDIM, ICLR 
 rho^2 is the posterior variance. Otherwise rho = 0: that is DBIM for the bridge, DDIM for diffusion, and Euler's method for the
 rectified flow. The bridge starts at y, where there is no noise to carry on; its first step draws the full variance instead
 ("booting noise"). Without it all samples would coincide.
+
+With rho = 0 the step is of first order in the step of log(a / c), as if the estimate of x0 stayed the same meanwhile. From the
+third step on it is taken half a step ahead on the line through the last two estimates (Lu et al., DPM-Solver++, 2022,
+algorithm 2M; in log(a / c) all three processes are alike), which costs nothing.
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -28,6 +33,9 @@ Denoiser = Callable[[Tensor, Tensor, Tensor], Tensor]
 """x_t, y (B, C, d, h, w) and t (B,) to the estimate of x0."""
 
 
+_LARGEST_LEAD = 0.5
+
+
 def processes(config: BridgeConfig) -> dict[str, Process]:
     """The processes that a network was trained for, by method."""
     made: dict[str, Process] = {
@@ -41,7 +49,8 @@ def processes(config: BridgeConfig) -> dict[str, Process]:
 def times(steps: int, spacing: str = "quadratic") -> list[float]:
     """``steps + 1`` times from 1 to 0; quadratic puts more of them near 0, where detail is decided.
 
-    In closed form for Gaussian data, 10 quadratic steps keep 81 % of a standard deviation of 0.3, cosine steps 73 %.
+    In closed form for Gaussian data of a deviation of 0.16, about that of CT, 10 quadratic first-order steps of diffusion keep
+    83 % of it and even ones 66 %; of a deviation of 1 they keep 85 and 88 %.
 
     >>> times(2)
     [1.0, 0.25, 0.0]
@@ -86,13 +95,16 @@ def sample(
     ancestral : with the noise of the posterior in every step, as the bridge was published, and evenly spaced times.
     progress : called after each step with the number of steps done; may raise to cancel.
     """
-    line = times(steps, "quadratic" if process.quadratic and not ancestral else "linear")
+    line = times(steps, "linear" if ancestral else "quadratic")
     first = torch.ones_like(y[:, 0, 0, 0, 0])
     x = beginning(process, y, support, noise)
-    from_noise = x is not y
+    from_noise, before = x is not y, None
     for number, (now, then) in enumerate(pairwise(line)):
         t, s = now * first, then * first
-        x0 = y + support * (denoiser(x, y, t) - y)
+        x0 = estimate = y + support * (denoiser(x, y, t) - y)
+        if before is not None and number > 1 and then > 0.0 and not ancestral:
+            x0 = estimate + lead(process, line[number - 1], now, then) * (estimate - before)
+        before = estimate
         booting = number == 0 and not from_noise
         fresh = process.posterior_variance(s, t) if ancestral or booting else torch.zeros_like(s)
         x = _step(process, x0, x, y, (t, s, fresh), noise, support)
@@ -105,6 +117,21 @@ def beginning(process: Process, y: Tensor, support: Tensor, noise: Callable[[], 
     """x at t = 1: y itself for the bridge, else noise on the support."""
     _, b, c = map(column, process.coefficients(torch.ones_like(y[:, 0, 0, 0, 0])))
     return y + support * ((b - 1.0) * y + c * noise()) if bool((c.square() > TINY).any()) else y
+
+
+def lead(process: Process, before: float, now: float, then: float) -> float:
+    """Share of the last change of the estimate that is added to it: half the ratio of the steps of log(a / c), at most a half.
+
+    Unlimited it overshoots in few steps: with 10 a deviation of 0.16 would become 1.08 times as large, limited 0.99.
+    """
+    ahead, here, behind = (_progress(process, time) for time in (then, now, before))
+    return min(0.5 * (ahead - here) / (here - behind), _LARGEST_LEAD)
+
+
+def _progress(process: Process, time: float) -> float:
+    """log(a / c) between the ends."""
+    a, _, c = process.coefficients(torch.tensor([time], dtype=torch.float64))
+    return math.log(float(a) / float(c))
 
 
 def _step(

@@ -20,7 +20,6 @@ class BrownianBridge(Process):
     """Scale s; the bridge is widest in the middle, with variance s / 2."""
     objective: str = "residual"
     """``grad`` as published (Eq. 6: m_t (y - x0) + sqrt(delta_t) eps), or ``residual`` (x0 - y)."""
-    quadratic = True
 
     def delta(self, t: Tensor) -> Tensor:
         """Variance of x_t given both ends; 0 at t = 0 and t = 1."""

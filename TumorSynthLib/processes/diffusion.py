@@ -24,7 +24,6 @@ class Diffusion(Process):
 
     objective: str = "residual"
     """``epsilon`` as published, ``v`` (Salimans and Ho, 2022, Eq. 11), or ``residual`` (x0 - y), weighted as ``v``."""
-    quadratic = False
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cosine, 0 and sine."""

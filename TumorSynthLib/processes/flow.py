@@ -21,7 +21,6 @@ class RectifiedFlow(Process):
 
     objective: str = "residual"
     """``velocity`` as published (eps - x0), or ``residual`` (x0 - y), weighted as ``velocity``."""
-    quadratic = False
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """1 - t, 0 and t."""

@@ -22,9 +22,6 @@ def column(values: Tensor) -> Tensor:
 class Process(ABC):
     """A process; times t are (B,), everything else (B, C, d, h, w)."""
 
-    quadratic: bool
-    """Whether few-step sampling puts more of its times near 0, or spreads them evenly."""
-
     @abstractmethod
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """a, b and c at the times, each (B,)."""
