@@ -131,7 +131,8 @@ def _some(weights: np.ndarray, what: str) -> np.ndarray:
     """
     if not weights.any():
         message = f"The training file has no {what}."
-        raise DataError("data.regions", message, "Add masks of such tumors, or leave the method out of network.methods.")
+        hint = "Add masks of such tumors, or leave the method out; a bundle that has it cannot do without."
+        raise DataError("data.regions", message, hint)
     return weights
 
 
