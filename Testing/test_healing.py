@@ -16,6 +16,7 @@ from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import CodecConfig, WorkConfig
 from TumorSynthLib.dataset import HEALTHY, TrainingData
 from TumorSynthLib.edit import TOUCHED, TextureEdit, without_blurred_border, work_task
+from TumorSynthLib.healing import continued
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.unet import Condition
 from TumorSynthLib.resample import resample
@@ -127,3 +128,27 @@ def test_the_border_of_a_blurred_tumor_goes_with_it(sigma: float, more: bool, tm
     scene = scene_of(Volume((scan.array + lesion).astype(scan.array.dtype), scan.geometry), tmp_path, tiny_bundle)
     found = without_blurred_border(scene, TextureEdit(mask, None)).mask
     np.testing.assert_array_equal(found, ndimage.binary_dilation(mask) if more else mask)
+
+
+def test_a_change_is_taken_back_at_the_border_and_kept_deep_inside() -> None:
+    grid = np.stack(np.meshgrid(*[np.arange(48)] * 3, indexing="ij"), axis=-1)
+    depth = 18.0 - np.linalg.norm(grid - 23.5, axis=-1)
+    mask, spacing = depth > 0, np.array([1.0, 1.0, 1.0])
+    u = (0.5 * grid[..., 0] - 0.25 * grid[..., 2]).astype(np.float32)
+    healed = continued(u, mask, spacing, np.full_like(u, 10.0), 2.0)
+    np.testing.assert_array_equal(healed[~mask], u[~mask])
+    change = healed - u
+    # A linear scan is its own membrane, so what is left is the change alone.
+    deep, edge = change[depth > 15.0], change[(depth > 0.0) & (depth < 1.0)]
+    np.testing.assert_allclose(deep, 10.0, atol=0.1)
+    assert edge.min() >= 0.0 and edge.max() < 5.0
+    rising = [change[(depth > low) & (depth <= low + 2.0)].mean() for low in (0.0, 4.0, 8.0, 12.0)]
+    assert rising == sorted(rising)
+
+
+def test_a_change_that_vanishes_at_the_border_is_kept_as_it_is() -> None:
+    grid = np.stack(np.meshgrid(*[np.arange(32)] * 3, indexing="ij"), axis=-1)
+    depth = np.maximum(0.0, 12.0 - np.linalg.norm(grid - 15.5, axis=-1))
+    mask, u = depth > 0, np.full(depth.shape, 40.0, np.float32)
+    healed = continued(u, mask, np.array([1.0, 1.0, 2.0]), depth.astype(np.float32), 2.0)
+    np.testing.assert_allclose(healed - u, depth, atol=1e-4)

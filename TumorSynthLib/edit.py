@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy import ndimage
 
 from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order, soft_border
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import choose_spacing
 from TumorSynthLib.features import measure_texture
-from TumorSynthLib.fill import harmonic_fill_exact
+from TumorSynthLib.healing import border_is_blurred, continued, with_border
 from TumorSynthLib.noise import NoiseModel, add_noise, noise_power, quiet, sample, scan_noise, surroundings
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
@@ -20,11 +19,6 @@ from TumorSynthLib.volume import Box, Geometry, Volume, mask_box, work_grid
 
 SURROUNDINGS_MM = 18.0
 """How far around the mask the scan is looked at."""
-BLUR_CONTRAST = 1.0
-"""Contrast of a region, in standard deviations of its surroundings, from which on its border is looked at."""
-BLUR_SHARE = 0.25
-"""Share of that contrast in the first voxels outside from which on they are taken to belong to it."""
-_CROSS = ndimage.generate_binary_structure(3, 1)
 TOUCHED = 0.1
 """Share of a working voxel in a region to be healed from which on it is hidden: what it shows is partly the tumor."""
 SMOOTH_SHARE = 0.2
@@ -140,7 +134,9 @@ def edit_texture(
         else:
             weight = model.removal_weights[scene.domain.id]
             change = weight * resample(u - start, grid, region.geometry, smooth=False)
-            u = continued(region, change, lambda: progress("sampling", 1.0))
+            u = continued(
+                region.u, region.mask, region.geometry.spacing, change, task.spacing, lambda: progress("sampling", 1.0)
+            )
         report = _share(progress, number, len(predictions))
         found.append(finish(scene, edit, region, u, seed, model.scales[task.domain.id], report))
     return sorted(found, key=lambda candidate: candidate.distance)
@@ -168,49 +164,8 @@ def without_blurred_border(scene: Scene, edit: TextureEdit) -> TextureEdit:
     if not border_is_blurred(scene.intensity.normalize(scene.scan.array[box]), edit.mask[box]):
         return edit
     mask = edit.mask.copy()
-    mask[box] = ndimage.binary_dilation(edit.mask[box], _CROSS)
+    mask[box] = with_border(edit.mask[box])
     return replace(edit, mask=mask)
-
-
-def border_is_blurred(u: np.ndarray, mask: np.ndarray) -> bool:
-    """Whether a region stands out from its surroundings and the first voxels outside it still show some of it.
-
-    The shell of the first voxel outside lies between the region's own outermost voxels and the third shell outside when the
-    region was drawn tightly around a tumor. Healthy tissue, or a tumor painted generously, does not show that.
-    """
-    shells = [mask]
-    for _ in range(3):
-        shells.append(ndimage.binary_dilation(shells[-1], _CROSS))
-    edge = u[mask & ~ndimage.binary_erosion(mask, _CROSS)]
-    first, third = u[shells[1] & ~shells[0]], u[shells[3] & ~shells[2]]
-    if min(first.size, third.size) == 0:
-        return False
-    inside, near, far = (float(np.median(values)) for values in (edge, first, third))
-    contrast = inside - far
-    return abs(contrast) > BLUR_CONTRAST * float(third.std()) and (near - far) / contrast > BLUR_SHARE
-
-
-def continued(region: EditRegion, change: np.ndarray, alive: Callable[[], None] | None = None) -> np.ndarray:
-    """Healthy tissue on the scan's grid: the membrane through the surroundings, plus the network's change to it.
-
-    The working grid is coarser than the scan and hides a wider region. The membrane on the scan's own grid keeps what the scan
-    shows right up to the edit; of the change only what vanishes at the border is taken, so there is no seam.
-
-    Parameters
-    ----------
-    region : the edit.
-    change : prediction minus harmonic fill of the working grid, in domain values on the region's grid, weighted by how far
-        held-out patients showed it can be trusted.
-    alive : called on the way; may raise to cancel.
-    """
-    written = region.weights > 0
-    box = mask_box(written).expanded(np.full(3, 2), written.shape).slices
-    i, j, k = region.geometry.spacing
-    inside = written[box]
-    membrane, rim = (harmonic_fill_exact(values[box], inside, (i, j, k), alive) for values in (region.u, change))
-    result = region.u.copy()
-    result[box] = np.where(inside, membrane + change[box] - rim, region.u[box])
-    return result
 
 
 def finish(

@@ -4,11 +4,11 @@ import numpy as np
 
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.dataset import HEALTHY, TrainingData, flip
-from TumorSynthLib.fill import harmonic_fill_exact
+from TumorSynthLib.healing import continued
 from TumorSynthLib.resample import resample
 from TumorSynthLib.texture import Sampling, Task, TextureModel
 from TumorSynthLib.train.common import is_validation
-from TumorSynthLib.volume import Box, mask_box, work_grid
+from TumorSynthLib.volume import Box, work_grid
 
 LIMIT = 40
 """Regions looked at per unit."""
@@ -17,9 +17,9 @@ LIMIT = 40
 def removal_weights(data: TrainingData, model: TextureModel) -> dict[str, float]:
     """For each domain the factor in [0, 1] that makes the network's change fit best, by least squares.
 
-    With H the membrane through the surroundings of a healthy region on the scan's own grid, c the network's change to it (made
-    to vanish at the border) and u the truth, the factor is <c, u - H> / <c, c> over all regions of held-out patients whose
-    domain has the same unit.
+    With H the membrane through the surroundings of a healthy region on the scan's own grid, c the network's change to it (taken
+    back at the border) and u the truth, the factor is <c, u - H> / <c, c> over all regions of held-out patients whose domain
+    has the same unit.
     """
     sums: dict[str, np.ndarray] = {}
     seen: dict[str, int] = {}
@@ -46,13 +46,10 @@ def _products(data: TrainingData, index: int, model: TextureModel) -> np.ndarray
     mask = resample(flip(task.mask, region.flips), grid, native, outside=0.0) > 0.5
     if not mask.any():
         return np.zeros(2)
-    box = mask_box(mask).expanded(np.full(3, 2), mask.shape).slices
-    i, j, k = native.spacing
-    u = image.counts[near.slices][box] * np.float32(image.step)
-    moved = resample(flip(change, region.flips), grid, native, smooth=False)[box]
-    membrane, rim = (harmonic_fill_exact(values, mask[box], (i, j, k)) for values in (u, moved))
-    scale = image.domain.scale
-    own, missing = (moved - rim)[mask[box]] / scale, (u - membrane)[mask[box]] / scale
+    u = image.counts[near.slices] * np.float32(image.step)
+    moved = resample(flip(change, region.flips), grid, native, smooth=False)
+    membrane, healed = (continued(u, mask, native.spacing, values, region.spacing) for values in (np.zeros_like(moved), moved))
+    own, missing = ((values - membrane)[mask] / image.domain.scale for values in (healed, u))
     return np.array([float((own * missing).sum()), float((own * own).sum())]) / mask.sum()
 
 
