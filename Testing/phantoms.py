@@ -1,10 +1,12 @@
 """Scans that tests edit: a soft-tissue phantom on grids as scanners make them, and requests with few steps."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.protocol import Request, parse_request
 from TumorSynthLib.volume import Geometry, Volume
 from TumorSynthLib.volume_io import read_volume
@@ -58,3 +60,16 @@ def insert(image: Path, out: Path, **more: Any) -> Request:
     more.setdefault("shape", {"volume_ml": 3.0})
     more.setdefault("at", middle(read_volume(image)).tolist())
     return request("insert", image, out, **more)
+
+
+def with_exemplars(bundle: Bundle, tumors: dict[str, list[tuple[float, float]]]) -> Bundle:
+    """The bundle with real tumors, of a mean and a volume in mm^3, for some domains."""
+
+    def exemplar(mean: float, volume: float) -> dict[str, float]:
+        return {"firstorder_Mean": mean, "firstorder_Variance": 100.0, "shape_VoxelVolume": volume}
+
+    entries = [
+        {**entry, "exemplars": [exemplar(*tumor) for tumor in tumors[entry["id"]]]} if entry["id"] in tumors else entry
+        for entry in bundle.info["domains"]
+    ]
+    return replace(bundle, info={**bundle.info, "domains": entries})

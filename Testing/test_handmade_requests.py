@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from phantoms import ball, middle, phantom, request
+from phantoms import ball, middle, phantom, request, with_exemplars
 from scipy import ndimage
 from test_protocol import EDIT, GROW, INSERT, MOVE, SHAPE, refused
 from typer.testing import CliRunner
@@ -26,7 +26,6 @@ from TumorSynthLib.protocol import lesion_requests, parse_request
 from TumorSynthLib.scene import read_scene, read_source
 from TumorSynthLib.targets import choose_target
 from TumorSynthLib.texture import Sampling, TextureModel
-from TumorSynthLib.typical import VOLUME
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
 
 NOWHERE = {key: value for key, value in INSERT.items() if key != "at"}
@@ -214,19 +213,8 @@ def test_the_live_outline_is_that_of_the_edit(
 # Tumors of another domain
 
 
-def with_exemplars(bundle: Bundle, means: dict[str, float]) -> Bundle:
-    """The bundle with one real tumor each for some domains."""
-    entries = [
-        {**entry, "exemplars": [{"firstorder_Mean": means[entry["id"]], "firstorder_Variance": 100.0, VOLUME: 3000.0}]}
-        if entry["id"] in means
-        else entry
-        for entry in bundle.info["domains"]
-    ]
-    return replace(bundle, info={**bundle.info, "domains": entries})
-
-
 def test_a_tumor_of_another_domain_looks_like_those_and_is_told(tiny_bundle: Bundle, scan: Path, tmp_path: Path) -> None:
-    editor = Editor(with_exemplars(tiny_bundle, {"soft-tissue-ct": 20.0, "abdomen-ct": 95.0}), "cpu")
+    editor = Editor(with_exemplars(tiny_bundle, {"soft-tissue-ct": [(20.0, 3000.0)], "abdomen-ct": [(95.0, 3000.0)]}), "cpu")
     place = {"at": middle(phantom()).tolist(), "shape": {"volume_ml": 3.0}}
     own, other = (
         editor.run(request("insert", scan, tmp_path / name, **place, **more))

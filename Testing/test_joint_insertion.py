@@ -69,6 +69,15 @@ def test_without_a_volume_the_mask_is_where_the_soft_one_is_likelier_than_not(ki
     assert warnings == [] and mask[distance < 9.5].all() and not mask[distance > 10.5].any()
 
 
+@pytest.mark.parametrize(("height", "found"), [(0.9, True), (0.4, True), (0.15, True), (0.08, False)])
+def test_an_uncertain_tumor_is_cut_at_its_half_maximum_and_a_trace_is_none(height: float, found: bool) -> None:
+    native = geometry("plain")
+    soft, grid = soft_balls(native, ((0.0, 0.0, 0.0), 10.0))
+    certain = mask_of(soft, grid, native, everywhere(native), None)[0]
+    mask, _ = mask_of(height * soft, grid, native, everywhere(native), None)
+    assert np.array_equal(mask, certain) if found else not mask.any()
+
+
 def test_of_several_parts_the_largest_is_kept_and_grows_to_the_asked_volume() -> None:
     native = geometry("plain")
     soft, grid = soft_balls(native, ((-14.0, 0.0, 0.0), 9.0), ((14.0, 0.0, 0.0), 6.0))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_bundle as tiny
 import torch
-from phantoms import ball, insert, middle, request
+from phantoms import ball, insert, middle, request, with_exemplars
 from quick_worker import command
 from scipy import ndimage
 
@@ -318,3 +318,18 @@ def test_the_worker_makes_a_tumor_by_flow_shows_its_mask_and_can_be_cancelled(
     fractions = [one["fraction"] for one in events if one["event"] == "progress"]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert decode_mask(box).array.sum() >= written.array.sum()
+
+
+def test_a_tumor_by_flow_of_which_no_texture_is_asked_looks_like_a_real_one(
+    tiny_bundle: Bundle, scan: Path, tmp_path: Path
+) -> None:
+    exemplars = {"soft-tissue-ct": [(20.0, 3000.0), (95.0, 90_000.0)]}
+    editor = Editor(with_exemplars(tiny_bundle, exemplars), "cpu")
+    folder = editor.run(
+        request("insert", scan, tmp_path / "out", box=cube(scan, 11.0), shape={"volume_ml": 3.0}, method="flow")
+    )
+    assert told(folder)["drawn"]["firstorder_Mean"] == 20.0, "the tumor that is as large as the one asked for"
+    mask = read_mask(folder / "segmentation.seg.nrrd").array > 0
+    assert read_volume(folder / "image.nrrd").array[mask].mean() == pytest.approx(20.0, abs=3.0)
+    free = editor.run(request("insert", scan, tmp_path / "free", box=cube(scan, 33.0), method="flow"))
+    assert told(free)["drawn"]["firstorder_Mean"] == 95.0, "the tumor that fills the box as tumors do"

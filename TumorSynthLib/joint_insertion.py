@@ -23,6 +23,8 @@ from TumorSynthLib.volume import Geometry
 
 FEWEST = 2
 """Voxels that features need; less is no tumor."""
+FILL = 0.3
+"""Share of a box that a tumor fills, where its volume is not asked for: an ellipsoid fills half of one that fits tightly."""
 _VOLUME = "shape_VoxelVolume"
 
 
@@ -43,6 +45,7 @@ def tumors_in_box(
     scene: Scene,
     model: TextureModel,
     seeds: Sequence[int],
+    drawn: Mapping[str, float],
     progress: Callable[[str, float], None],
 ) -> list[BoxTumor]:
     """Finished tumors in the box of a request, the best measured first.
@@ -53,6 +56,7 @@ def tumors_in_box(
     scene : scan and domain.
     model : warm networks.
     seeds : one per candidate.
+    drawn : texture features of a typical tumor for what was not asked.
     progress : called with a stage and the share of it that is done; may raise to cancel.
 
     Raises
@@ -63,7 +67,7 @@ def tumors_in_box(
     box = inside_box(box_of(request), scene.scan.geometry, None)
     allowed = _allowed(box, scene.region)
     targets = shape_targets(request)
-    task, grid = work_task(scene, TextureEdit(box, {**scene.texture, **targets}), WorkConfig())
+    task, grid = work_task(scene, TextureEdit(box, {**scene.texture, **targets}, drawn=drawn), WorkConfig())
     sampling = Sampling(request.steps, request.guidance, seeds)
     images, soft = model.joint(task, sampling, lambda share: progress("sampling", share))
     found = []
@@ -71,7 +75,7 @@ def tumors_in_box(
         mask, warnings = mask_of(one, grid, scene.scan.geometry, allowed, targets.get(_VOLUME))
         if mask.sum() < FEWEST:
             continue
-        edit = TextureEdit(mask, dict(scene.texture), noise=request.noise)
+        edit = TextureEdit(mask, dict(scene.texture), noise=request.noise, drawn=drawn)
         region = edit_region(scene, edit)
         u = resample(scene.intensity.from_input(image), grid, region.geometry, smooth=False)
 
@@ -87,6 +91,12 @@ def tumors_in_box(
         message = f"The model made no tumor in the box, in {len(seeds)} sample(s)."
         raise GeometryError("flow.empty", message, "Try another seed or a larger box, or the method 'bridge'.")
     return sorted(found, key=lambda tumor: tumor.candidate.distance)
+
+
+def likely_volume(request: Request) -> float:
+    """Volume in mm^3 of the tumor to be: the asked one, or ``FILL`` of the box."""
+    low, high = (np.array(corner) for corner in box_of(request))
+    return float(shape_targets(request).get(_VOLUME, FILL * np.prod(high - low)))
 
 
 def shape_distance(

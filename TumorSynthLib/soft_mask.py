@@ -7,7 +7,10 @@ from TumorSynthLib.resample import resample
 from TumorSynthLib.volume import Geometry, mask_box
 
 LEVEL = 0.5
-"""Of the soft mask, where no volume is asked for."""
+"""Share of its largest value at which a soft mask is cut, where no volume is asked for: a tumor whose border is uncertain
+everywhere is blurred, and its half maximum lies where its border is likeliest."""
+LEAST = 0.1
+"""Least largest value of a soft mask that shows a tumor, where no volume is asked for."""
 FAINT = 0.02
 """Least value of the soft mask that a tumor of an asked volume may reach down to."""
 _TOLERANCE = 0.02
@@ -24,7 +27,7 @@ def mask_of(
     soft : 0 to 1 on the working grid.
     grid, native : the working grid and the scan's.
     allowed : where the tumor may be, bool on the scan's grid.
-    volume_mm3 : asked volume, met by the level at which the soft mask is cut; None cuts it at ``LEVEL``.
+    volume_mm3 : asked volume, met by the level at which the soft mask is cut; None cuts it at its half maximum.
 
     Returns
     -------
@@ -33,12 +36,17 @@ def mask_of(
     box = mask_box(allowed)
     values = resample(soft, grid, native.cropped(box), outside=0.0, smooth=False) * allowed[box.slices]
     wanted = 0 if volume_mm3 is None else max(1, round(volume_mm3 / native.voxel_volume_mm3))
-    inside = _largest(_likeliest(values, wanted) if wanted else values >= LEVEL)
+    inside = _largest(_likeliest(values, wanted) if wanted else _half_maximum(values))
     if wanted and inside.any():
         inside = _grown(inside, values, wanted)
     mask = np.zeros(allowed.shape, bool)
     mask[box.slices] = inside
     return mask, _volume_warning(int(inside.sum()), wanted, native)
+
+
+def _half_maximum(values: np.ndarray) -> np.ndarray:
+    peak = float(values.max())
+    return np.asarray(values >= LEVEL * peak) if peak >= LEAST else np.zeros(values.shape, bool)
 
 
 def _likeliest(values: np.ndarray, count: int) -> np.ndarray:

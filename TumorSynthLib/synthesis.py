@@ -8,7 +8,7 @@ import numpy as np
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.edit import Candidate, TextureEdit, edit_texture
-from TumorSynthLib.joint_insertion import tumors_in_box
+from TumorSynthLib.joint_insertion import likely_volume, tumors_in_box
 from TumorSynthLib.neighborhood import displaced, relaxed, with_rim
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.scene import Scene
@@ -114,12 +114,15 @@ class Synthesizer:
     def in_box(self, request: Request, scene: Scene, progress: StageProgress) -> tuple[Target, Synthesis]:
         """The scan with a tumor whose mask the network makes as well, and that mask as the target; see ``tumors_in_box``."""
         seeds = candidate_seeds(request.seed, request.candidates)
-        found = tumors_in_box(request, scene, self.texture, seeds, progress)
+        domain = scene.appearance.id
+        exemplars, scales = self.bundle.exemplars(domain), self.texture.scales[domain]
+        drawn = complete_texture(scene.texture, likely_volume(request), exemplars, scales, request.seed)
+        found = tumors_in_box(request, scene, self.texture, seeds, drawn, progress)
         best = found[0]
         part = Part("tumor", best.mask, scene.texture, None)
         shape = shape_targets(request)
         target = Target(best.mask, (part,), None, shape, [])
-        made = Made(part, {}, [tumor.candidate for tumor in found])
+        made = Made(part, drawn, [tumor.candidate for tumor in found])
         scene = replace(scene, scan=best.candidate.apply(scene.scan))
         warnings = [*best.warnings, *best.candidate.warnings, *self._untold(part), *self._unsteered(shape)]
         return target, Synthesis(scene, [made], request.steps, warnings)
