@@ -180,7 +180,7 @@ def test_training_leaves_torchs_global_generator_alone(data: Path, codec: Path, 
 def test_the_codec_trains_for_its_time_and_goes_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
     settings = stage("codec", steps=0, minutes=2 * SECONDS, batch=2)
     first = finished(train_codec(data, tmp_path, settings, Team()))
-    assert first["step"] >= 1 and 2.0 <= first["seconds"] < 20.0
+    assert first["step"] >= 1 and 1.0 <= first["seconds"] < 20.0
     lines = logged(tmp_path)
     assert lines[0]["step"] == 1 and lines[0]["loss"] > 0.0 and lines[0]["rate"] > 0.0
     assert lines[-1]["step"] == first["step"] and math.isfinite(lines[-1]["psnr_CT"])
@@ -248,7 +248,7 @@ def test_faint_and_strong_tumors_count_alike_in_the_loss(content: TrainingData, 
     condition = Condition(latents.masks, *(torch.zeros(4),) * 5)
     loss = relative(latents, condition, torch.full((4,), 0.5), torch.zeros_like(y))
     assert loss[1:3].tolist() == pytest.approx([RELATIVE] * 2, rel=0.005), "nothing is explained, whatever there was"
-    assert float(loss[0]) == pytest.approx(RELATIVE * 0.04 / (0.04 + FAINT), rel=0.05)
+    assert float(loss[0]) == pytest.approx(RELATIVE * 0.04 / (0.04 + FAINT * RELATIVE), rel=0.05)
     assert float(loss[3]) < 0.01 * RELATIVE, "noise is not blown up"
 
 

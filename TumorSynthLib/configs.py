@@ -195,7 +195,8 @@ class BridgeConfig:
     domains: int = len(DOMAINS)
     """Rows of the domain embedding."""
     objective: str = "residual"
-    """What the network predicts: ``grad`` (Eq. 6 of Kim et al.) or ``residual`` (x0 - y)."""
+    """What the network predicts: ``grad`` (Eq. 6 of Kim et al.), ``residual`` (x0 - y), or ``preconditioned`` (what of it x_t
+    does not tell)."""
     steps: int = 1000
     """Time steps of the bridge in training."""
     variance: float = 0.1
@@ -208,9 +209,11 @@ class BridgeConfig:
     shape_quantiles: tuple[tuple[float, ...], ...] = ()
     """Scale of each of them, as quantiles over real tumors (see ``scaling``)."""
     diffusion_objective: str = "residual"
-    """What the network predicts in ``diffusion``: ``epsilon``, ``v`` or ``residual`` (x0 - y)."""
+    """What the network predicts in ``diffusion``: ``epsilon``, ``v``, ``residual`` or ``preconditioned``."""
     flow_objective: str = "residual"
-    """What the network predicts in ``flow``: ``velocity`` or ``residual``."""
+    """What the network predicts in ``flow``: ``velocity``, ``residual`` or ``preconditioned``."""
+    residual_sd: tuple[tuple[float, float], ...] = ()
+    """Standard deviation of x0 - y in each domain, of healthy tissue and of tumors, for ``preconditioned``."""
 
     @property
     def all_tokens(self) -> tuple[str, ...]:

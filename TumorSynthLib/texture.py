@@ -15,7 +15,7 @@ from TumorSynthLib.memory import is_lack_of_memory, lack_of_memory
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.refiner import MaskRefiner
-from TumorSynthLib.nets.unet import BridgeUNet, Condition
+from TumorSynthLib.nets.unet import BridgeUNet, Condition, residual_sd
 from TumorSynthLib.processes.process import Process
 from TumorSynthLib.sampler import Denoiser, guided, processes, sample
 from TumorSynthLib.scaling import FeatureScale, scales
@@ -143,7 +143,7 @@ class TextureModel:
         mask = self._tensor(task.mask)
         hidden = _hidden(task, mask)
         filled = without_region(self._tensor(task.v), hidden)
-        y = self.codec.encode(filled)
+        y = self.codec.encode(filled).float()
         soft, support = latent_masks(mask, hidden, self.codec.config.factor)
         z = self._sample(task, y, soft, support, sampling, progress)
         decoded = [self.codec.decode(one[None]) for one in z]
@@ -154,7 +154,7 @@ class TextureModel:
 
     def _joint(self, task: Task, sampling: Sampling, progress: Callable[[float], None] | None) -> tuple[np.ndarray, np.ndarray]:
         box = self._tensor(task.mask)
-        y = without_tumor(self.codec.encode(without_region(self._tensor(task.v), box)))
+        y = without_tumor(self.codec.encode(without_region(self._tensor(task.v), box)).float())
         soft, support = latent_masks(box, box, self.codec.config.factor)
         z = self._sample(task, y, soft, support, replace(sampling, method="flow"), progress)
         assert self.refiner is not None
@@ -224,15 +224,17 @@ class TextureModel:
         )
 
     def _denoiser(self, process: Process, condition: Condition, guidance: float) -> Denoiser:
+        sd = residual_sd(self.config, condition)
+
         def conditioned(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-            return process.estimate(self.network(x, y, t, condition), x, y, t)
+            return process.estimate(self.network(process.shown(x, y, t, sd), y, t, condition), x, y, t, sd)
 
         if not bool(condition.present.any()):
             return conditioned
         average = condition.without_features()
 
         def free(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-            return process.estimate(self.network(x, y, t, average), x, y, t)
+            return process.estimate(self.network(process.shown(x, y, t, sd), y, t, average), x, y, t, sd)
 
         return guided(conditioned, free, guidance)
 

@@ -40,6 +40,21 @@ class Condition:
         return replace(self, present=torch.zeros_like(self.present))
 
 
+MASK_SD = 1.0
+"""Standard deviation of the mask channel, -1 to 1, about that of no tumor."""
+
+
+def residual_sd(config: BridgeConfig, condition: Condition) -> Tensor:
+    """Standard deviation of x0 - y of each sample, (B, C, 1, 1, 1), for ``flow`` with the mask's; ones where it is unknown."""
+    count = config.latent_channels + (METHODS[condition.method] == "flow")
+    found = torch.ones((len(condition.domain), count), device=condition.spacing.device)
+    if config.residual_sd:
+        table = torch.tensor(config.residual_sd, device=found.device)
+        found = table[condition.domain, condition.tumor.long()][:, None].repeat(1, count)
+        found[:, config.latent_channels :] = MASK_SD
+    return found[:, :, None, None, None]
+
+
 class Tokens(nn.Module):
     """Feature tokens (identity plus value) after a first token for the domain; and a pooled vector."""
 

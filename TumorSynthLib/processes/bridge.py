@@ -19,7 +19,7 @@ class BrownianBridge(Process):
     variance: float = 1.0
     """Scale s; the bridge is widest in the middle, with variance s / 2."""
     objective: str = "residual"
-    """``grad`` as published (Eq. 6: m_t (y - x0) + sqrt(delta_t) eps), or ``residual`` (x0 - y)."""
+    """``grad`` as published (Eq. 6: m_t (y - x0) + sqrt(delta_t) eps), ``residual`` or ``preconditioned``."""
 
     def delta(self, t: Tensor) -> Tensor:
         """Variance of x_t given both ends; 0 at t = 0 and t = 1."""
@@ -29,12 +29,10 @@ class BrownianBridge(Process):
         """1 - t, t and the root of delta_t."""
         return 1.0 - t, t, self.delta(t).sqrt()
 
-    def target(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """What the network is trained to predict."""
-        if self.objective == "grad":
-            return column(t) * (y - x0) + column(self.delta(t).sqrt()) * noise
-        return x0 - y
+    def published_target(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """Eq. 6."""
+        return column(t) * (y - x0) + column(self.delta(t).sqrt()) * noise
 
-    def estimate(self, prediction: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """x0 from the network's prediction at x_t."""
-        return x - prediction if self.objective == "grad" else y + prediction
+    def published_estimate(self, prediction: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The inverse of Eq. 6."""
+        return x - prediction

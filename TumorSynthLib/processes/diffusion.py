@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from TumorSynthLib.processes.process import Process, column
+from TumorSynthLib.processes.process import RESIDUAL, Process, column
 
 _LAST = 0.99
 """Where the epsilon objective's schedule ends: at pure noise, predicted noise tells nothing about x0."""
@@ -23,31 +23,26 @@ class Diffusion(Process):
     """Schedule, forward process and objective."""
 
     objective: str = "residual"
-    """``epsilon`` as published, ``v`` (Salimans and Ho, 2022, Eq. 11), or ``residual`` (x0 - y), weighted as ``v``."""
+    """``epsilon`` as published, ``v`` (Salimans and Ho, 2022, Eq. 11), ``residual``, weighted as ``v``, or
+    ``preconditioned``."""
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cosine, 0 and sine."""
         angle = 0.5 * math.pi * t * (_LAST if self.objective == "epsilon" else 1.0)
         return angle.cos(), t.new_zeros(t.shape), angle.sin()
 
-    def target(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """What the network is trained to predict."""
-        if self.objective == "epsilon":
-            return noise
-        if self.objective == "v":
-            a, _, c = map(column, self.coefficients(t))
-            return a * noise - c * x0
-        return x0 - y
-
-    def estimate(self, prediction: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """x0 from the network's prediction at x_t."""
+    def published_target(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The noise, or v."""
         a, _, c = map(column, self.coefficients(t))
-        if self.objective == "epsilon":
-            return (x - c * prediction) / a
-        return a * x - c * prediction if self.objective == "v" else y + prediction
+        return noise if self.objective == "epsilon" else a * noise - c * x0
+
+    def published_estimate(self, prediction: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """x0 from the noise, or from v."""
+        a, _, c = map(column, self.coefficients(t))
+        return (x - c * prediction) / a if self.objective == "epsilon" else a * x - c * prediction
 
     def weight(self, t: Tensor) -> Tensor:
         """1, or for ``residual`` what the same error of x0 costs as an error of v, at most 4."""
-        if self.objective != "residual":
+        if self.objective != RESIDUAL:
             return t.new_ones(t.shape)
         return (1.0 / self.coefficients(t)[2].square().clamp(min=1.0 / _MOST)).clamp(max=_MOST)

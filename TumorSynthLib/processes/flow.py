@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from TumorSynthLib.processes.process import Process, column
+from TumorSynthLib.processes.process import RESIDUAL, Process, column
 
 _MOST = 4.0
 
@@ -20,22 +20,22 @@ class RectifiedFlow(Process):
     """Schedule, forward process and objective."""
 
     objective: str = "residual"
-    """``velocity`` as published (eps - x0), or ``residual`` (x0 - y), weighted as ``velocity``."""
+    """``velocity`` as published (eps - x0), ``residual``, weighted as ``velocity``, or ``preconditioned``."""
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """1 - t, 0 and t."""
         return 1.0 - t, t.new_zeros(t.shape), t
 
-    def target(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """What the network is trained to predict."""
-        return noise - x0 if self.objective == "velocity" else x0 - y
+    def published_target(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The velocity, Eq. 3."""
+        return noise - x0
 
-    def estimate(self, prediction: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """x0 from the network's prediction at x_t."""
-        return x - column(t) * prediction if self.objective == "velocity" else y + prediction
+    def published_estimate(self, prediction: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """x0 from the velocity."""
+        return x - column(t) * prediction
 
     def weight(self, t: Tensor) -> Tensor:
         """1, or for ``residual`` what the same error of x0 costs as an error of the velocity, at most 4."""
-        if self.objective != "residual":
+        if self.objective != RESIDUAL:
             return t.new_ones(t.shape)
         return 1.0 / t.square().clamp(min=1.0 / _MOST)

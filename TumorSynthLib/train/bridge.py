@@ -31,6 +31,7 @@ from TumorSynthLib.train.journal import Say, silent
 from TumorSynthLib.train.latents import Hides, LatentCache
 from TumorSynthLib.train.loop import Loop
 from TumorSynthLib.train.presets import BridgeStage
+from TumorSynthLib.train.residuals import with_residual_sd
 from TumorSynthLib.train.shape_tokens import shape_tokens
 from TumorSynthLib.train.team import Team
 from TumorSynthLib.train.wider import wide_enough
@@ -85,6 +86,7 @@ def train_bridge(
     cache, held_cache = (
         LatentCache(network, team.device, precision, stage.crop, gb, draw.binary) for gb in (draw.memory_gb, 1.0)
     )
+    config = with_residual_sd(config, content, conditions, chosen, held_cache)
     validation = Validation(content, conditions, np.flatnonzero(held), held_cache)
     regions = RegionDraws(content, conditions, weights, draw, fresh)
     draws = dict.fromkeys(config.methods, regions)

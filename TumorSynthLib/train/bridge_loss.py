@@ -8,14 +8,15 @@ from torch import Tensor, nn
 from TumorSynthLib.configs import BridgeConfig, TrainConfig
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
-from TumorSynthLib.nets.unet import Condition
-from TumorSynthLib.processes.process import Process, column
+from TumorSynthLib.nets.unet import Condition, residual_sd
+from TumorSynthLib.processes.process import PRECONDITIONED, Process, column
 from TumorSynthLib.train.common import autocast
 from TumorSynthLib.train.flow_loss import REFINE, flow_loss, flow_weights, over_cells, refinement
 from TumorSynthLib.train.latents import Latents
 
-RELATIVE, FAINT = 0.05, 0.003
-"""The error of a sample counts RELATIVE over what there is to be explained, and at most RELATIVE / FAINT times.
+RELATIVE, FAINT = 0.05, 0.06
+"""The error of a sample counts RELATIVE over what there is to be explained, and at most 1 / FAINT times; where the objective
+has a variance of 1, 1 over it.
 
 Residuals of tumors in PET are forty times those in CT, which would hardly count in a plain mean.
 """
@@ -47,19 +48,22 @@ class BridgeLoss:
 
     def __call__(self, latents: Latents, condition: Condition, t: Tensor, noise: Tensor) -> Tensor:
         """Mean squared error on the support, three times as heavy inside the mask, relative to that of y; per sample, (B,)."""
-        method = METHODS[condition.method]
+        method, sd = METHODS[condition.method], residual_sd(self.config, condition)
         process, support = self.processes[method], latents.support
         x0 = latents.y + support * (latents.x0 - latents.y)
         x = latents.y + support * (process.forward(x0, latents.y, t, noise) - latents.y)
         with autocast(x.device.type, self.train.precision):
-            prediction = self.network(x, latents.y, t, condition).float()
-        error = (prediction - process.target(x0, latents.y, t, noise)).square()
+            prediction = self.network(process.shown(x, latents.y, t, sd), latents.y, t, condition).float()
+        target = process.target(x0, latents.y, t, noise, sd)
+        error = (prediction - target).square()
         weight, image = support * (0.5 + condition.mask[:, :1]), slice(self.config.latent_channels)
-        usual = over_cells((x0 - latents.y)[:, image].square().mean(dim=1, keepdim=True), weight)
-        error[:, image] *= column(RELATIVE / (usual + FAINT))
+        unit = 1.0 if process.objective == PRECONDITIONED else RELATIVE
+        explained = target if process.objective == PRECONDITIONED else x0 - latents.y
+        usual = over_cells(explained[:, image].square().mean(dim=1, keepdim=True), weight)
+        error[:, image] *= column(unit / (usual + FAINT * unit))
         if method != "flow":
             return process.weight(t) * over_cells(error.mean(dim=1, keepdim=True), weight)
-        estimate = latents.y + support * (process.estimate(prediction, x, latents.y, t) - latents.y)
+        estimate = latents.y + support * (process.estimate(prediction, x, latents.y, t, sd) - latents.y)
         loss = flow_loss(error, process.weight(t), estimate, x0, condition.mask[:, :1], support, t, self.train.extra)
         return loss + self._refinement(latents, estimate, t)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from TumorSynthLib.dataset import CHANGED, HEALTHY, TUMOR, TrainingData
 from TumorSynthLib.nets.codec import Codec
-from TumorSynthLib.nets.unet import BridgeUNet
+from TumorSynthLib.nets.unet import BridgeUNet, residual_sd
 from TumorSynthLib.processes.process import Process
 from TumorSynthLib.sampler import beginning
 from TumorSynthLib.train.common import autocast
@@ -117,8 +117,9 @@ class Validation:
         drawn = np.stack([np.random.default_rng(int(n)).standard_normal(latents.y.shape[1:], np.float32) for n in plan.rows])
         x = beginning(process, latents.y, latents.support, lambda: torch.from_numpy(drawn).to(end.device))
         with autocast(self.cache.device, self.cache.precision):
-            prediction = network(x, latents.y, end, condition)
-        return latents, process.estimate(prediction, x, latents.y, end)
+            sd = residual_sd(network.config, condition)
+            prediction = network(process.shown(x, latents.y, end, sd), latents.y, end, condition)
+        return latents, process.estimate(prediction, x, latents.y, end, sd)
 
 
 @torch.no_grad()
