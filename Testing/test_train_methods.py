@@ -288,6 +288,17 @@ def test_published_objectives_train_too(objectives: tuple[str, str], data: Path,
     assert all(np.isfinite(list(line.values())).all() for line in logged(out))
 
 
+def test_a_bundle_may_have_some_of_the_methods_alone(data: Path, codec: Path, several: Bundle, tmp_path: Path) -> None:
+    bridge = run("bridge", data, codec, tmp_path / "bridge", stage(batch=2, steps=2))
+    folders = Folders(codec, bridge, None)
+    found = load_bundle(export_bundle(data, folders, tmp_path / "two", INFO, base=several, methods=("bridge", "diffusion")))
+    assert found.network("bridge")["methods"] == ["bridge", "diffusion"] and "refiner" not in found.configs
+    for wrong in (("diffusion",), ("diffusion", "bridge"), ("bridge", "magic")):
+        with pytest.raises(RequestError, match="trained are bridge, diffusion, flow"):
+            export_bundle(data, folders, tmp_path / "wrong", INFO, base=several, methods=wrong)
+    assert not (tmp_path / "wrong").exists()
+
+
 def main(data: Path, codec: Path, out: Path) -> None:
     """A step of each method, half of each step's samples in each of two processes."""
     from TumorSynthLib.train.team import gathered

@@ -9,7 +9,7 @@ from torch import Tensor
 from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
-from TumorSynthLib.train.widening import widened
+from TumorSynthLib.train.widening import narrowed, widened
 
 ALONE = BridgeConfig(
     latent_channels=3, channels=(8, 16), attention=(False, True), heads=2, token_width=12, tokens=tuple("abcde"), domains=4
@@ -143,3 +143,21 @@ def test_every_new_weight_learns_from_a_batch_of_flow() -> None:
     }
     assert [name for name, value in new.items() if not value.any()] == []
     assert not gradients["method.weight"][[0, DIFFUSION]].any()
+
+
+@pytest.mark.parametrize("methods", [("bridge",), ("bridge", "diffusion"), ("bridge", "flow"), METHODS])
+def test_a_network_with_fewer_methods_does_with_them_what_the_larger_one_did(methods: tuple[str, ...]) -> None:
+    larger = filled(TOGETHER)
+    config, weights = narrowed(larger.state_dict(), TOGETHER, methods)
+    smaller = BridgeUNet(config)
+    smaller.load_state_dict(weights)
+    assert config.methods == methods and config.joint == ("flow" in methods)
+    for name in methods:
+        method = METHODS.index(name)
+        channels, count = 4 if name == "flow" else 3, len(config.all_tokens)
+        given = condition(7, method)
+        shown = given.present.clone()
+        shown[:, count:] = False
+        wanted = run(larger, replace(given, present=shown), channels)
+        found = run(smaller, condition(count, method), channels)
+        assert torch.allclose(found, wanted, atol=1e-5)

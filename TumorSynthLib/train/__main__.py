@@ -192,6 +192,7 @@ def bundle(
     version: Version = "0.1.0",
     intended_use: Use = NO_CLINIC,
     training_data: TrainedOn = "",
+    methods: Annotated[str, typer.Option(help="Methods of the bundle, with commas; all that were trained where empty.")] = "",
 ) -> None:
     """Write a bundle from finished trainings."""
     from TumorSynthLib.train.export import Folders, export_bundle
@@ -204,7 +205,8 @@ def bundle(
         "training_data": training_data,
     }
     text = "" if card is None else card.read_text(encoding="utf-8")
-    typer.echo(export_bundle(data, Folders(codec, bridge, shape), out, info, text, opened(init)))
+    chosen = [name.strip() for name in methods.split(",") if name.strip()]
+    typer.echo(export_bundle(data, Folders(codec, bridge, shape), out, info, text, opened(init), chosen))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """From finished trainings to a bundle."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from TumorSynthLib.bundle import Bundle, load_bundle, write_bundle
-from TumorSynthLib.configs import CodecConfig, from_dict, to_dict
+from TumorSynthLib.configs import BridgeConfig, CodecConfig, from_dict, to_dict
 from TumorSynthLib.dataset import TrainingData, load_training_data
-from TumorSynthLib.errors import DataError
+from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.texture import TextureModel
 from TumorSynthLib.train.card import card_text, licence_of, training_data_of
@@ -20,6 +20,7 @@ from TumorSynthLib.train.codec import fingerprint
 from TumorSynthLib.train.domain_entries import domain_entries
 from TumorSynthLib.train.shape import export_shape
 from TumorSynthLib.train.trust import removal_weights
+from TumorSynthLib.train.widening import narrowed
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,13 @@ class Network:
 
 
 def export_bundle(
-    data: Path, folders: Folders, out: Path, info: Mapping[str, str], card: str = "", base: Bundle | None = None
+    data: Path,
+    folders: Folders,
+    out: Path,
+    info: Mapping[str, str],
+    card: str = "",
+    base: Bundle | None = None,
+    methods: Sequence[str] = (),
 ) -> Path:
     """Write the bundle of finished trainings, whole or not at all.
 
@@ -59,14 +66,18 @@ def export_bundle(
     info : id, version, intended_use, and where they are to differ from what the training file says licence and training_data.
     card : the text of ``CARD.md``; written from what the trainings know where empty.
     base : bundle that training started from; gives networks that were not trained, and domains that the data do not have.
+    methods : those that the bundle is to have; all that were trained where empty.
 
     Raises
     ------
     DataError : when a network is missing, or when the bridge was trained on the latents of another encoder.
+    RequestError : for a method that was not trained.
     """
     content = load_training_data(data)
     networks, bridge_state, statistics = _networks(folders, base)
     _check_encoder(networks["codec"], bridge_state)
+    if methods:
+        networks = _with_methods(networks, tuple(methods))
     training = _training(content, networks, base)
     complete: dict[str, Any] = {
         "licence": licence_of(content, base),
@@ -112,6 +123,18 @@ def _networks(folders: Folders, base: Bundle | None) -> tuple[dict[str, Network]
     else:
         shape, statistics = _of_base("shape", base), _base(base, "shape").shape_statistics
     return {"codec": codec, **networks, "shape": shape}, state, statistics
+
+
+def _with_methods(networks: Mapping[str, Network], methods: tuple[str, ...]) -> dict[str, Network]:
+    """The networks with some methods alone."""
+    bridge = networks["bridge"]
+    config = from_dict(BridgeConfig, bridge.config)
+    if methods != tuple(name for name in config.methods if name in methods) or methods[:1] != ("bridge",):
+        message = f"The methods {', '.join(methods)} were asked for; trained are {', '.join(config.methods)}."
+        raise RequestError("bundle.methods", message, "Name trained methods, in this order, the bridge first.")
+    smaller, weights = narrowed(bridge.weights, config, methods)
+    kept = {name: network for name, network in networks.items() if name != "refiner" or smaller.joint}
+    return {**kept, "bridge": Network(to_dict(smaller), weights, bridge.about)}
 
 
 def _trained(state: Mapping[str, Any]) -> Network:

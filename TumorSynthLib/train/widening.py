@@ -1,10 +1,12 @@
-"""Weights of a network that knows fewer methods, for one that knows more: what is new starts without any effect."""
+"""Weights of a network that knows fewer methods, for one that knows more, whose new parts start without effect; and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.nets.unet import BridgeUNet
 
 _POOL = "tokens.pool.0.weight"
@@ -33,6 +35,35 @@ def widened(weights: Mapping[str, Tensor], network: BridgeUNet) -> dict[str, Ten
         else:
             made[name] = _placed(old, like if name.startswith("tokens.") else torch.zeros_like(like))
     return made
+
+
+def narrowed(
+    weights: Mapping[str, Tensor], config: BridgeConfig, methods: Sequence[str]
+) -> tuple[BridgeConfig, dict[str, Tensor]]:
+    """A network that knows some of the methods alone, and does with them what the larger one did.
+
+    Parameters
+    ----------
+    weights, config : of the larger network.
+    methods : in the order of ``config.methods``, the bridge first.
+    """
+    smaller = replace(config, methods=tuple(methods))
+    if "flow" not in methods:
+        smaller = replace(smaller, shape_tokens=(), shape_quantiles=())
+    with torch.device("meta"):
+        fresh = BridgeUNet(smaller).state_dict()
+    made = {}
+    for name, like in fresh.items():
+        old = weights[name]
+        if name == _POOL:
+            before, after = old.shape[1] // 2, like.shape[1] // 2
+            made[name] = torch.cat([old[:, :after], old[:, before : before + after]], dim=1)
+        else:
+            made[name] = old[tuple(slice(size) for size in like.shape)].contiguous()
+    if "method.weight" in weights and "method.weight" not in fresh:
+        # The embedding of the one method that is left is a constant, as is what it is added to.
+        made["path.weight"] = made["path.weight"] + weights["method.weight"][0]
+    return smaller, made
 
 
 def _placed(old: Tensor, into: Tensor) -> Tensor:
