@@ -81,6 +81,11 @@ def test_a_bundle_reads_back_what_was_written(tiny: Path) -> None:
     assert bundle.domains[0] == next(domain for domain in DOMAINS if domain.id == "soft-tissue-ct")
 
 
+def test_whoever_may_read_the_description_may_read_the_weights(tiny: Path) -> None:
+    modes = {path.name: path.stat().st_mode for path in tiny.iterdir()}
+    assert len(modes) > 2 and len(set(modes.values())) == 1, modes
+
+
 def test_weights_come_back_in_float32_rounded_to_half_precision(tiny: Path) -> None:
     loaded, original = load_bundle(tiny).weights("codec"), weights()["codec"]
     assert loaded["conv.weight"].dtype == torch.float32

@@ -283,13 +283,14 @@ def write_bundle(
     BundleError : ``bundle.weights`` when a weight does not fit into half precision, and as ``load_bundle``.
     OutputError : when the folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     with AtomicFolder(folder, overwrite, marker=BUNDLE_FILE) as partial:
         files: dict[str, dict[str, Any]] = {}
         for name, tensors in weights.items():
             path = partial.path(f"{name}.safetensors")
-            save_file({key: _half(f"{name}: {key}", value) for key, value in tensors.items()}, path)
+            # Written as any other file: ``save_file`` makes one that nobody but its owner may read.
+            path.write_bytes(save({key: _half(f"{name}: {key}", value) for key, value in tensors.items()}))
             files[path.name] = {"sha256": check.sha256_of(path), "bytes": path.stat().st_size}
         complete = {"schema": SCHEMA, **info, "files": files}
         text = json.dumps(complete, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
