@@ -44,7 +44,7 @@ def test_a_speck_of_one_voxel_is_no_tumor(
     at = middle(phantom())
     wanted = request("insert", scan, tmp_path / "out", method="flow", box=[(at - BOX).tolist(), (at + BOX).tolist()], **asked)
     scene = read_scene(wanted, tiny_bundle, read_source(str(scan)))
-    found = tumors_in_box(wanted, scene, model_that_makes(scales, 1, None), [1, 2], lambda stage, share: None)
+    found = tumors_in_box(wanted, scene, model_that_makes(scales, 1, None), [1, 2], {}, lambda stage, share: None)
     assert [tumor.candidate.seed for tumor in found] == [2] and found[0].mask.sum() > 100
     with pytest.raises(GeometryError, match="no tumor in the box"):
-        tumors_in_box(wanted, scene, model_that_makes(scales, 1, 0), [1, 2], lambda stage, share: None)
+        tumors_in_box(wanted, scene, model_that_makes(scales, 1, 0), [1, 2], {}, lambda stage, share: None)

@@ -17,6 +17,7 @@ import pytest
 from TumorSynthLib.errors import RequestError
 from TumorSynthLib.line_process import LineProcess, WorkerError, worker_died
 from TumorSynthLib.worker_client import WorkerClient
+from TumorSynthLib.worker_process import WorkerProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 posix = pytest.mark.skipif(sys.platform == "win32", reason="process groups")
@@ -221,3 +222,16 @@ def test_the_first_event_tells_the_pid_behind_a_launcher_whose_group_can_be_kill
             launcher.stdin.close()
         launcher.wait(120.0)
         assert launcher.stdout.read() is not None  # its end: nobody holds the other end any more
+
+
+@pytest.mark.parametrize("unsent", [b"", b"x" * 100])
+def test_a_killed_process_leaves_no_pipe_open(unsent: bytes) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    process = WorkerProcess(command, dict(os.environ), lambda line: None, lambda: None)
+    process.listen()
+    pipe = process._process.stdin
+    assert pipe is not None
+    pipe.write(unsent)
+    process.kill()
+    assert pipe.closed and process._process.returncode is not None
+    process.kill()

@@ -98,6 +98,9 @@ class WorkerProcess:
         for thread in {self._line_thread, self._log_thread} - {threading.current_thread()}:
             thread.join(2.0)
         self._process.wait()
+        # Whoever is still writing fails now that nobody reads, and lets go.
+        with self._writing, suppress(OSError):
+            _there(self._process.stdin).close()
 
     def note(self, line: bytes) -> None:
         """Add a line to the log."""
