@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_data
+import tiny_training
 from phantoms import phantom
 from quick_worker import quick_server
 from tiny_bundle import make_tiny_bundle
 
 from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.dataset import TrainingData
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.volume_io import write_volume
 
@@ -43,3 +46,24 @@ def quick_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where workers start at once; see ``quick_worker``."""
     with quick_server(tmp_path_factory.mktemp("quick")) as place:
         yield place
+
+
+# What trainings start from, made anew for each file of tests.
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    """What ``prepare`` makes of a small folder of images."""
+    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a training file, with shapes beside it."""
+    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a codec that was never trained."""
+    return tiny_training.untrained_codec(tmp_path_factory.mktemp("codec"))

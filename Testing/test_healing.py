@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_data
 import tiny_training
 import torch
 from phantoms import ball, insert, phantom
@@ -63,11 +62,6 @@ def test_one_region_is_kept_once_for_each_way_of_hiding(codec: Codec) -> None:
     for way in (*ways, *ways):
         cache.batch([way])
     assert cache.encoded == len(Hides)
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
 
 
 def test_training_hides_a_ring_from_tumors_alone(

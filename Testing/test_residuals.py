@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_data
 import tiny_training
 import torch
 
@@ -25,21 +24,6 @@ from TumorSynthLib.train.presets import BridgeStage
 from TumorSynthLib.train.residuals import LEAST, LOOKED_AT, with_residual_sd
 
 OBJECTIVES = {name: "preconditioned" for name in ("objective", "diffusion_objective", "flow_objective")}
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(scope="module")
-def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
-
-
-@pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_training.untrained_codec(tmp_path_factory.mktemp("codec"))
 
 
 def settings(**changes: int) -> BridgeStage:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny_data
 import torch
 
 from TumorSynthLib.configs import SHAPE_TOKENS, BridgeConfig
@@ -17,11 +16,6 @@ from TumorSynthLib.train.shape_tokens import shape_tokens
 from TumorSynthLib.volume import work_grid
 
 JOINT = BridgeConfig(methods=METHODS)
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
 
 
 def test_a_network_that_makes_no_masks_has_no_shape_tokens(content: TrainingData) -> None:

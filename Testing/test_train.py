@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_data
 import tiny_training
 import torch
 from tiny_training import BRIDGE, CODEC, STAGES, run, stage
@@ -42,16 +41,6 @@ TRAINERS = {"codec": CodecTrainer, "shape": ShapeTrainer, "bridge": BridgeTraine
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(scope="module")
-def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
-
-
-@pytest.fixture(scope="module")
 def poisoned(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same file with other voxels in the images of held-out patients."""
     images = tuple(
@@ -59,11 +48,6 @@ def poisoned(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) ->
         for image in content.images
     )
     return tiny_training.write_data(replace(content, images=images), tmp_path_factory.mktemp("poisoned"))
-
-
-@pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_training.untrained_codec(tmp_path_factory.mktemp("codec"))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_data
 import tiny_training
 import torch
 from phantoms import insert, middle, request
@@ -36,21 +35,6 @@ from TumorSynthLib.train.presets import PRESETS, BridgeStage
 from TumorSynthLib.volume_io import read_mask, read_volume
 
 INFO = {"id": "several", "version": "0.0.1", "intended_use": "tests"}
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(scope="module")
-def data(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
-
-
-@pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_training.untrained_codec(tmp_path_factory.mktemp("codec"))
 
 
 def stage(methods: tuple[str, ...] = METHODS, **changes: Any) -> BridgeStage:
@@ -181,6 +165,23 @@ def test_methods_that_are_unknown_or_come_twice_or_without_the_bridge_are_refuse
     with pytest.raises(RequestError):
         run("bridge", data, codec, tmp_path, stage(methods))
     assert not (tmp_path / "log.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "known"),
+    [
+        ("objective", "grad, residual, preconditioned"),
+        ("diffusion_objective", "epsilon, v, residual, preconditioned"),
+        ("flow_objective", "velocity, residual, preconditioned"),
+    ],
+)
+def test_an_objective_that_the_method_does_not_have_is_refused(setting: str, known: str) -> None:
+    config = replace(BRIDGE, methods=METHODS)
+    for objective in known.split(", "):
+        check_methods(replace(config, **{setting: objective}))
+    with pytest.raises(RequestError) as caught:
+        check_methods(replace(config, **{setting: "typo"}))
+    assert caught.value.code == "train.objective" and "typo" in str(caught.value) and known in caught.value.hint
 
 
 def test_flow_needs_whole_tumors(content: TrainingData, codec: Path, tmp_path: Path) -> None:

@@ -40,18 +40,8 @@ SIZE = tiny_data.SMALL.size
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    return tiny_data.training_data(tiny_data.write_folder(tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(scope="module")
 def file(content: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_training.write_data(content, tmp_path_factory.mktemp("file"))
-
-
-@pytest.fixture(scope="module")
-def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_training.untrained_codec(tmp_path_factory.mktemp("codec"))
 
 
 def cache(codec: Path, crop: int = SIZE, memory_gb: float = 1.0) -> LatentCache:

@@ -6,6 +6,7 @@ Li et al., BBDM (CVPR 2023), Eq. 4, as used by Kim et al., with m_t = t for t in
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from TumorSynthLib.processes.process import Process, column
 @dataclass(frozen=True)
 class BrownianBridge(Process):
     """Schedule, forward process and objective."""
+
+    published: ClassVar = ("grad",)
 
     variance: float = 1.0
     """Scale s; the bridge is widest in the middle, with variance s / 2."""

@@ -8,6 +8,7 @@ standardized), so that any number of steps may be taken: 4 as DiffTumor's early-
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ _MOST = 4.0
 @dataclass(frozen=True)
 class Diffusion(Process):
     """Schedule, forward process and objective."""
+
+    published: ClassVar = ("epsilon", "v")
 
     objective: str = "residual"
     """``epsilon`` as published, ``v`` (Salimans and Ho, 2022, Eq. 11), ``residual``, weighted as ``v``, or

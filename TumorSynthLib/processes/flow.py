@@ -7,6 +7,7 @@ other way). x0 is the latent with the soft mask as one more channel. One determi
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,6 +19,8 @@ _MOST = 4.0
 @dataclass(frozen=True)
 class RectifiedFlow(Process):
     """Schedule, forward process and objective."""
+
+    published: ClassVar = ("velocity",)
 
     objective: str = "residual"
     """``velocity`` as published (eps - x0), ``residual``, weighted as ``velocity``, or ``preconditioned``."""

@@ -8,6 +8,7 @@ where x0 and y come from.
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, where
@@ -25,8 +26,10 @@ def column(values: Tensor) -> Tensor:
 class Process(ABC):
     """A process; times t are (B,), everything else (B, C, d, h, w)."""
 
+    published: ClassVar[tuple[str, ...]]
+    """Objectives of the publications."""
     objective: str
-    """What the network is trained to predict."""
+    """What the network is trained to predict: one of ``published``, ``residual`` or ``preconditioned``."""
 
     @abstractmethod
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,8 @@ from TumorSynthLib.dataset import HEALTHY, TUMOR, TrainingData, load_training_da
 from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
+from TumorSynthLib.processes.process import PRECONDITIONED, RESIDUAL
+from TumorSynthLib.sampler import processes
 from TumorSynthLib.shape_field import BALL_VOLUME
 from TumorSynthLib.train.bridge_trainer import BridgeTrainer
 from TumorSynthLib.train.bridge_validation import Validation
@@ -103,7 +105,7 @@ def train_bridge(
 
 
 def check_methods(config: BridgeConfig) -> None:
-    """Whether the methods are known, and the bridge, which heals, is the first.
+    """Whether the methods and their objectives are known, and the bridge, which heals, is the first.
 
     Raises
     ------
@@ -116,6 +118,11 @@ def check_methods(config: BridgeConfig) -> None:
     ):
         message = f"network.methods is {','.join(config.methods)}."
         raise RequestError("train.methods", message, f"Start with bridge, and add any of {', '.join(METHODS[1:])}, each once.")
+    for method, process in processes(config).items():
+        known = (*process.published, RESIDUAL, PRECONDITIONED)
+        if process.objective not in known:
+            message = f"The objective of {method} is {process.objective}."
+            raise RequestError("train.objective", message, f"Choose one of {', '.join(known)}.")
 
 
 def equivalent_diameters(data: TrainingData) -> np.ndarray:

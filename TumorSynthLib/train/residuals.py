@@ -23,7 +23,7 @@ def with_residual_sd(
 ) -> BridgeConfig:
     """The network's configuration with ``residual_sd``, where an objective needs it and it is not there yet.
 
-    A domain without regions takes the median of the others.
+    A domain without regions takes the median of the others, and 1 where no domain has any.
 
     Parameters
     ----------
@@ -41,8 +41,9 @@ def with_residual_sd(
         for number in np.unique(domain[chosen]):
             some = rows[chosen & (domain == number)]
             table[number, path] = _deviation(data, some[:: max(1, len(some) // LOOKED_AT)][:LOOKED_AT], hides, cache)
-    usual = np.nanmedian(table, axis=0, keepdims=True) if np.isfinite(table).any() else np.ones((1, 2))
-    table = np.where(np.isfinite(table), table, np.where(np.isfinite(usual), usual, 1.0))
+    for column in table.T:
+        known = column[np.isfinite(column)]
+        column[~np.isfinite(column)] = np.median(known) if known.size else 1.0
     return replace(config, residual_sd=tuple((round(float(a), 4), round(float(b), 4)) for a, b in table))
 
 
