@@ -232,6 +232,19 @@ def test_targets_that_contradict_each_other_are_reported():
     assert "firstorder_Mean was asked to be 80" in match.warnings[0]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kurtosis_of_a_few_voxels_does_not_outweigh_the_percentiles(seed):
+    """The values of a real sarcoma with a few voxels of fat."""
+    prediction, mask = 17.0 * np.exp(0.5 * colored_noise(seed, 1.0, 1.0)), ball(48, 12)
+    percentiles = {"firstorder_Mean": 26.5, "firstorder_10Percentile": 4.0, "firstorder_90Percentile": 46.0}
+    moments = {"firstorder_Variance": 562.0, "firstorder_Skewness": -3.55, "firstorder_Kurtosis": 34.1}
+    match = match_first_order(prediction, mask, {**moments, **percentiles})
+    for name, target in percentiles.items():
+        assert match.measured[name] == pytest.approx(target, abs=0.5)
+    assert match.measured["firstorder_Variance"] == pytest.approx(562.0, rel=0.03)
+    assert any("Kurtosis was asked to be 34.1" in sentence for sentence in match.warnings)
+
+
 def test_features_that_no_curve_can_set_leave_the_values_alone():
     prediction = colored_noise(1, 2.0, 5.0).astype(np.float32)
     match = match_first_order(prediction, ball(48, 12), {"glcm_Contrast": 3.0})
