@@ -435,7 +435,7 @@ def test_a_worker_whose_memory_runs_out_says_so_and_carries_out_the_next_request
         with pytest.raises(TumorSynthError) as large:
             worker.run(insert(scan, tmp_path / "large", image=str(wide), at=[-200.0, -200.0, 200.0]))
         with pytest.raises(TumorSynthError) as many:
-            worker.run(insert(scan, tmp_path / "many", candidates=64))
+            worker.run(insert(scan, tmp_path / "many", method="flow", candidates=64))
         limit_memory(worker_pid(worker.log), spare_mb=400)
         worker.run(insert(scan, tmp_path / "after"))
     assert {large.value.code, many.value.code} == {"device.memory"}, (large.value, many.value, worker.log)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from TumorSynthLib.aim import Aim
 from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order, soft_border
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import choose_spacing
@@ -61,6 +62,8 @@ class Candidate:
     """Root mean square difference between asked and measured features, in normal scores; 0 where nothing is asked."""
     warnings: list[str]
     """What could not be met."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """Those of the asked features that have a scale, as measured."""
 
     def apply(self, scan: Volume) -> Volume:
         """The scan with this edit."""
@@ -110,7 +113,7 @@ def edit_texture(
     sampling: Sampling,
     progress: Callable[[str, float], None],
 ) -> list[Candidate]:
-    """Finished candidates, the best measured first.
+    """Finished candidates, the best measured first. Each is asked for what the ones before it missed; see ``Aim``.
 
     Parameters
     ----------
@@ -123,11 +126,14 @@ def edit_texture(
     if edit.features is None:
         edit = without_blurred_border(scene, edit)
     task, grid = work_task(scene, edit, WorkConfig())
-    predictions = model.synthesize(task, sampling, lambda share: progress("sampling", share))
     region = edit_region(scene, edit)
     start = scene.intensity.from_input(model.filled(task)) if edit.features is None else None
-    found = []
-    for number, (v, seed) in enumerate(zip(predictions, sampling.seeds, strict=True)):
+    scales = model.scales[task.domain.id]
+    aim = Aim(task.features, edit.features, scales)
+    found: list[Candidate] = []
+    for number, seed in enumerate(sampling.seeds):
+        sampled, finished = _reports(progress, number, len(sampling.seeds))
+        v = model.synthesize(replace(task, features=aim.features), replace(sampling, seeds=(seed,)), sampled)[0]
         u = scene.intensity.from_input(v)
         if start is None:
             u = resample(u, grid, region.geometry, smooth=False)
@@ -137,14 +143,25 @@ def edit_texture(
             u = continued(
                 region.u, region.mask, region.geometry.spacing, change, task.spacing, lambda: progress("sampling", 1.0)
             )
-        report = _share(progress, number, len(predictions))
-        found.append(finish(scene, edit, region, u, seed, model.scales[task.domain.id], report))
+        candidate = finish(scene, edit, region, u, seed, scales, finished)
+        aim.correct(candidate.measured)
+        found.append(candidate)
     return sorted(found, key=lambda candidate: candidate.distance)
 
 
-def _share(progress: Callable[[str, float], None], number: int, count: int) -> Callable[[float], None]:
-    """Progress of compositing one of several candidates."""
-    return lambda share: progress("compositing", (number + share) / count)
+def _reports(progress: Callable[[str, float], None], number: int, count: int) -> tuple[Callable[[float], None], ...]:
+    """Progress of sampling and of compositing one of several candidates; but the last they count as sampling altogether."""
+
+    def sampled(share: float) -> None:
+        progress("sampling", (number + share) / count)
+
+    def finished(share: float) -> None:
+        if number + 1 < count:
+            progress("sampling", (number + 1) / count)
+        else:
+            progress("compositing", share)
+
+    return sampled, finished
 
 
 def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
@@ -190,10 +207,11 @@ def finish(
         made = u if noise is None else noise.added(_leveled(u, region.judged, targets, level * noise.model.sd), level)
         matched = match_first_order(made, region.judged, targets, region.u, region.weights)
         values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
-        distance = _distance(scene, region, values, asked, scales)
+        measured = _measured(scene, region, values, [name for name in asked if name in scales])
+        distance = _distance(measured, asked, scales)
         if best is None or distance < best.distance:
             # A drawn feature that could not be met is nobody's loss.
-            best = Candidate(values, region.box, seed, distance, matched.warnings if asked else [])
+            best = Candidate(values, region.box, seed, distance, matched.warnings if asked else [], measured)
     assert best is not None
     if progress is not None:
         progress(1.0)
@@ -264,13 +282,17 @@ class _Noise:
         return add_noise(u, self.field, self.written, level**2 * self.power, self.spacing)[0]
 
 
-def _distance(
-    scene: Scene, region: EditRegion, values: np.ndarray, asked: Mapping[str, float], scales: Mapping[str, FeatureScale]
-) -> float:
-    names = [name for name in asked if name in scales]
+def _measured(scene: Scene, region: EditRegion, values: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Features of an edit, where any are to be measured."""
     if not names:
-        return 0.0
+        return {}
     u = scene.intensity.normalize(values)
-    measured = measure_texture(u, region.judged, region.geometry, scene.domain.radiomics, names)
-    errors = [scales[name].score(measured[name]) - scales[name].score(asked[name]) for name in names]
+    found = measure_texture(u, region.judged, region.geometry, scene.domain.radiomics, names)
+    return {name: found[name] for name in names}
+
+
+def _distance(measured: Mapping[str, float], asked: Mapping[str, float], scales: Mapping[str, FeatureScale]) -> float:
+    if not measured:
+        return 0.0
+    errors = [scales[name].score(value) - scales[name].score(asked[name]) for name, value in measured.items()]
     return float(np.sqrt(np.mean(np.square(errors))))

@@ -4,7 +4,7 @@ What lies in the box but outside the mask stays as it is in the scan; the networ
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,7 +85,7 @@ def tumors_in_box(
         candidate = finish(scene, edit, region, u, seed, model.scales[scene.appearance.id], report)
         missed = shape_distance(mask, scene.scan.geometry, targets, model.shape_scales)
         distance = float(np.hypot(candidate.distance, missed))
-        kept = Candidate(candidate.values, candidate.box, seed, distance, candidate.warnings)
+        kept = replace(candidate, distance=distance)
         found.append(BoxTumor(mask, kept, [*warnings, *air_warning(scene, mask), *_grid_warning(grid)]))
     if not found:
         message = f"The model made no tumor in the box, in {len(seeds)} sample(s)."

@@ -37,6 +37,13 @@ class FeatureScale:
         """The value with a normal score, within the outermost quantiles; the inverse of ``score`` there."""
         return float(np.interp(score, _SCORES, self.quantiles))
 
+    def extended(self, score: float) -> float:
+        """The value with a normal score, also beyond the outermost quantiles; the inverse of ``score`` within +-4."""
+        pair = slice(0, 2) if score < 0.0 else slice(-2, None)
+        slope = np.diff(self.quantiles[pair])[0] / np.diff(_SCORES[pair])[0]
+        outside = min(0.0, score - _SCORES[0]) if score < 0.0 else max(0.0, score - _SCORES[-1])
+        return self.value(score) + float(slope * outside)
+
 
 def fit_scale(values: np.ndarray) -> FeatureScale:
     """The scale of a sample; ties are spread so that quantiles increase strictly."""

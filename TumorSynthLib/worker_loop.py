@@ -181,14 +181,19 @@ def units(request: Request | Inquiry) -> dict[str, int]:
     """How often the work of the stages that repeat is done."""
     if isinstance(request, Inquiry) or request.op == "shape":
         return {"sampling": 0, "compositing": 0, "measuring": 0}
-    return {"sampling": request.steps * request.candidates, "compositing": request.candidates}
+    return {"sampling": request.steps * request.candidates, "compositing": _at_once(request)}
+
+
+def _at_once(request: Request) -> int:
+    """How many candidates are drawn before the first is composited; the others' compositing counts as sampling."""
+    return request.candidates if request.method == "flow" else 1
 
 
 def _means(request: Request | Inquiry) -> tuple[str, int]:
-    """The device and the number of candidates of a request; inquiries use neither."""
+    """The device of a request, and the number of candidates that it holds in memory at once; inquiries use neither."""
     if isinstance(request, Inquiry):
         return "cpu", 1
-    return choose_device("auto") if request.device == "auto" else request.device, request.candidates
+    return choose_device("auto") if request.device == "auto" else request.device, _at_once(request)
 
 
 def explained(error: Exception, stage: str, device: str, candidates: int) -> TumorSynthError:

@@ -53,6 +53,9 @@ class SlicerCase(unittest.TestCase):
             qt.QSettings().clear()
             _dialogs().answers.clear()
             _dialogs().shown.clear()
+            from harness.scene_widget import endModules
+
+            self.addCleanup(endModules)
         self._errors: list[BaseException] = []
         self.addCleanup(setattr, sys, "excepthook", sys.excepthook)
         sys.excepthook = self._onError

@@ -47,8 +47,9 @@ fill of its mask and of 1.5 voxels around it, behind which no arm sees), and a t
 features of the bundle's tokens as PyRadiomics measures them on the real tumor, on the scan's grid with the domain's pinned
 settings; all {len(COLUMNS["all"])} are measured on the result in the same way. {STEPS} steps, guidance {GUIDANCE}; noise
 restored at the level, of four, that measures nearest to what was asked.
-Arms: bridge_1, one sample; bridge_{CANDIDATES}, the sample of {CANDIDATES} that measures nearest to what was asked;
-"_calibrated": asked first-order features are set by a monotone curve afterwards, as the program does unless told otherwise.
+Arms: bridge_1, one sample; bridge_{CANDIDATES}, of {CANDIDATES} samples, each asked for more of what the one before it had
+too little of, the one that measures nearest to what was asked; "_calibrated": asked first-order features are set by a
+monotone curve afterwards, as the program does unless told otherwise.
 Nulls: random_patient, the real features of another patient of the modality, all cyclic shifts; no_features, a tumor of which
 nothing is asked; smooth_fill, no network: the harmonic fill, raw, with the same choice of noise, and with noise and
 calibration. Ceiling: codec, the real scan encoded and decoded. Swap: mask of patient i, features asked of patient j;

@@ -15,7 +15,7 @@ import numpy as np
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import WorkConfig
-from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, edit_region, finish, work_task
+from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, edit_region, edit_texture, finish, work_task
 from TumorSynthLib.errors import FeatureError
 from TumorSynthLib.evaluate.cases import Case, Row, blanked, read_case
 from TumorSynthLib.feature_names import TEXTURE_FEATURES
@@ -59,16 +59,17 @@ class Drawn:
     """The tumor's own features that the bundle has tokens for."""
     other: Features | None
     """Those of another patient's tumor; None where there is no other patient."""
-    own: np.ndarray
-    """Samples for ``asked``, (candidates, size, size, size)."""
+    own: Mapping[bool, list[Candidate]]
+    """Candidates for ``asked``, without and with calibration, as an edit makes and sorts them; none where they cannot be
+    measured."""
     free: np.ndarray
     """A sample for a tumor of which nothing is asked, (size, size, size)."""
     swapped: np.ndarray | None
     """A sample for ``other``."""
     codec: np.ndarray
     """The real scan after encoding and decoding."""
-    seeds: tuple[int, ...]
-    """Seeds of the samples."""
+    seed: int
+    """Seed of all samples but the further candidates."""
     scales: Mapping[str, FeatureScale]
     """Scales of the features, by which candidates are compared."""
 
@@ -102,9 +103,16 @@ def draw(tumor: Tumor, other: Tumor | None, model: TextureModel, steps: int, gui
     seeds = candidate_seeds(zlib.crc32(tumor.case.id.encode()), CANDIDATES)
     scene, tokens = tumor.case.scene(tumor.blank), model.config.tokens
 
-    def sampled(features: Features, count: int) -> np.ndarray:
+    def sampled(features: Features) -> np.ndarray:
         task, _ = work_task(scene, TextureEdit(tumor.mask, features), WorkConfig())
-        return model.synthesize(task, Sampling(steps, guidance, seeds[:count]))
+        return model.synthesize(task, Sampling(steps, guidance, seeds[:1]))[0]
+
+    def edited(match: bool) -> list[Candidate]:
+        edit = TextureEdit(tumor.mask, asked, match=match)
+        try:
+            return edit_texture(scene, edit, model, Sampling(steps, guidance, seeds), lambda stage, share: None)
+        except FeatureError:
+            return []
 
     asked = {name: tumor.features[name] for name in tokens if name in tumor.features}
     wanted = None if other is None else {name: other.features[name] for name in tokens if name in other.features}
@@ -114,11 +122,11 @@ def draw(tumor: Tumor, other: Tumor | None, model: TextureModel, steps: int, gui
         grid,
         asked,
         wanted,
-        sampled(asked, CANDIDATES),
-        sampled({}, 1)[0],
-        None if wanted is None else sampled(wanted, 1)[0],
+        {match: edited(match) for match in (False, True)},
+        sampled({}),
+        None if wanted is None else sampled(wanted),
         model.reconstruct(real.v),
-        tuple(seeds),
+        seeds[0],
         model.scales[tumor.case.domain.id],
     )
 
@@ -160,26 +168,18 @@ class Finisher:
         """Features of a prediction after finishing."""
         return self.features(self.candidate(u, features, match, seed))
 
-    def best(
-        self, predictions: list[np.ndarray], asked: Features, match: bool, seeds: Sequence[int]
-    ) -> tuple[Features, Features]:
-        """Features of the first sample, and of the one that measures nearest to what was asked."""
-        pairs = zip(predictions, seeds, strict=True)
-        found = [self.candidate(u, asked, match, seed) for u, seed in pairs]
-        usable = [candidate for candidate in found if candidate is not None]
-        kept = min(usable, key=lambda candidate: candidate.distance, default=None)
-        first = self.features(found[0])
-        return first, first if kept is found[0] else self.features(kept)
-
 
 def finish_arms(drawn: Drawn) -> dict[str, Features]:
     """Features of every arm of one tumor, measured on the scan's own grid."""
     work = Finisher(drawn.tumor, drawn.grid, drawn.scales)
-    own, seed = [work.native(v) for v in drawn.own], drawn.seeds[0]
+    seed = drawn.seed
     free, smooth = work.native(drawn.free), work.region.u
     arms = {"real": drawn.tumor.features}
     for match, suffix in ((False, ""), (True, "_calibrated")):
-        arms["bridge_1" + suffix], arms["bridge_4" + suffix] = work.best(own, drawn.asked, match, drawn.seeds)
+        candidates = drawn.own[match]
+        first = next((candidate for candidate in candidates if candidate.seed == seed), None)
+        arms["bridge_1" + suffix] = work.features(first)
+        arms["bridge_4" + suffix] = work.features(candidates[0] if candidates else None)
     arms["no_features"] = work.arm(free, {}, False, seed)
     arms["no_features_calibrated"] = work.arm(free, drawn.asked, True, seed)
     arms["smooth_fill"] = measured(work.region, smooth, work.case)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import shiboken6
 import slicer
 from PySide6 import QtWidgets
 
@@ -54,3 +55,10 @@ class qMRMLWidget(SceneWidget):
 
     mrmlSceneChanged = Signal(object)
     SIGNALS = SCENE_CHANGED
+
+
+def endModules() -> None:
+    """End the panels that there are. One that a test leaves behind would follow the scenes of all later tests."""
+    for widget in QtWidgets.QApplication.topLevelWidgets():
+        if isinstance(widget, qMRMLWidget):
+            shiboken6.delete(widget)
