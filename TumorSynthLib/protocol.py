@@ -138,7 +138,8 @@ class Request:
     guidance: float = 1.5
     """Weight of the features; 1 is none beyond the condition."""
     candidates: int = 1
-    """Samples to draw; the best measured is kept."""
+    """Samples to draw; the best measured is kept. But with ``flow``, each is asked for more of what the last had too little
+    of."""
     seed: int = 0
     """Seed of everything random in this request."""
     device: str = "auto"
@@ -163,6 +164,11 @@ class Request:
     """Result folder; None leaves the choice to the caller."""
     id: str | int | None = None
     """Name of the request in the worker's events."""
+
+    @property
+    def drawn_at_once(self) -> int:
+        """Candidates that are in memory together. With ``flow`` it is all of them; else each waits for what the last missed."""
+        return self.candidates if self.method == "flow" else 1
 
     def to_dict(self) -> dict[str, Any]:
         """The complete request with defaults, ready for JSON."""

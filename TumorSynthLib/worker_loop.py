@@ -181,19 +181,15 @@ def units(request: Request | Inquiry) -> dict[str, int]:
     """How often the work of the stages that repeat is done."""
     if isinstance(request, Inquiry) or request.op == "shape":
         return {"sampling": 0, "compositing": 0, "measuring": 0}
-    return {"sampling": request.steps * request.candidates, "compositing": _at_once(request)}
-
-
-def _at_once(request: Request) -> int:
-    """How many candidates are drawn before the first is composited; the others' compositing counts as sampling."""
-    return request.candidates if request.method == "flow" else 1
+    # Compositing counts as sampling while there are further samples to draw.
+    return {"sampling": request.steps * request.candidates, "compositing": request.drawn_at_once}
 
 
 def _means(request: Request | Inquiry) -> tuple[str, int]:
     """The device of a request, and the number of candidates that it holds in memory at once; inquiries use neither."""
     if isinstance(request, Inquiry):
         return "cpu", 1
-    return choose_device("auto") if request.device == "auto" else request.device, _at_once(request)
+    return choose_device("auto") if request.device == "auto" else request.device, request.drawn_at_once
 
 
 def explained(error: Exception, stage: str, device: str, candidates: int) -> TumorSynthError:

@@ -880,7 +880,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>So many tumors are made for each variant, and the one nearest to what was asked is taken. Time and memory grow with it.</source>
+      <source>So many tumors are made for each variant, each asked for more of what the last had too little of, and the one nearest to what was asked is taken. Time grows with it.</source>
       <translation type="unfinished" />
     </message>
     <message>

@@ -52,6 +52,7 @@ class WayOutTest(PanelCase):
         self.addCleanup(commands.save, commands.load())
         commands.save(commands.WorkerChoice())
         self.session.parameters.candidates = 4
+        self.session.parameters.method = "flow"
         self.worker = WorkerSection(self.ui, self.session, self.session.service, lambda: None)
 
     def offer(self, code: str) -> WayOut | None:
@@ -65,6 +66,11 @@ class WayOutTest(PanelCase):
         self.assertEqual(commands.load().device, "cpu")
         self.assertEqual(self.ui.deviceBox.itemData(self.ui.deviceBox.currentIndex), "cpu")
         self.assertIsNone(self.offer("device.memory"))
+
+    def testFewerCandidatesAreNotOfferedWhereTheyAreDrawnOneByOne(self) -> None:
+        self.session.parameters.method = "bridge"
+        self.offer("device.memory").take()
+        self.assertEqual((self.session.parameters.candidates, commands.load().device), (4, "cpu"))
 
     def testAMissingDeviceIsReplaced(self) -> None:
         self.worker.chooseDevice("cuda:3")

@@ -61,7 +61,7 @@ def _run_here(request: Request, progress: Progress | None) -> Path:
     except (RuntimeError, MemoryError) as error:
         if not is_lack_of_memory(error):
             raise
-        raise lack_of_memory(stages[-1], request.device, request.candidates) from error
+        raise lack_of_memory(stages[-1], request.device, request.drawn_at_once) from error
 
 
 def _run_there(request: Request, progress: Progress | None, worker: str) -> Path:

@@ -87,7 +87,7 @@ _LOOK = (_option(str | None, "--tumor-domain", help="Domain whose tumors the new
 _SAMPLING = (
     _option(str | None, "--method", help=methods.told()),
     _option(int | None, "--steps", help="Sampling steps. [default: 10]"),
-    _option(int | None, "--candidates", help="Samples to draw; the best measured is kept. [default: 1]"),
+    _option(int | None, "--candidates", help="Samples to draw, each aimed better; the nearest is kept. [default: 1]"),
     _option(bool | None, "--noise/--no-noise", help="Restore the scan's high-frequency noise, or write the smooth prediction."),
 )
 _GUIDED = (

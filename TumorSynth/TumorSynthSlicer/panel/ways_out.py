@@ -30,7 +30,8 @@ def wayOut(error: TumorSynthError, session: Any, worker: WorkerSection) -> WayOu
     session : what is being worked on.
     worker : changes the device.
     """
-    if error.code == "device.memory" and session.parameters.candidates > 1:
+    own = session.parameters
+    if error.code == "device.memory" and own.candidates > 1 and own.method == "flow":
         return WayOut(_("Use one candidate"), lambda: _useOneCandidate(session))
     if error.code == "device.memory" and worker.choice.device != "cpu":
         return WayOut(_("Use the CPU"), lambda: worker.chooseDevice("cpu"))
