@@ -77,6 +77,7 @@ class Erring:
         """A flat volume."""
         assert task.features is not None
         self.asked.append(task.features["firstorder_Mean"])
+        assert task.level == pytest.approx(float(self.scene.intensity.to_input(np.array(self.asked[-1]))))
         self.seeds += sampling.seeds
         progress(1.0)
         u = np.full(task.v.shape, self.asked[-1] + 30.0, dtype=np.float32)

@@ -240,9 +240,23 @@ def test_a_kurtosis_of_a_few_voxels_does_not_outweigh_the_percentiles(seed):
     moments = {"firstorder_Variance": 562.0, "firstorder_Skewness": -3.55, "firstorder_Kurtosis": 34.1}
     match = match_first_order(prediction, mask, {**moments, **percentiles})
     for name, target in percentiles.items():
-        assert match.measured[name] == pytest.approx(target, abs=0.5)
+        assert match.measured[name] == pytest.approx(target, abs=1.0)
     assert match.measured["firstorder_Variance"] == pytest.approx(562.0, rel=0.03)
     assert any("Kurtosis was asked to be 34.1" in sentence for sentence in match.warnings)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_targets_that_the_border_makes_impossible_are_not_run_after_ever_farther(seed):
+    """Bone beside the tumor shines through its feather: the variance cannot be met, and more correction makes it only worse."""
+    mask = ball(48, 12)
+    weights = soft_border(mask, ISO)
+    original = np.where(np.indices(mask.shape)[0] > 30, 700.0, 40.0)
+    prediction = 60.0 * np.exp(0.6 * colored_noise(seed, 1.0, 1.0))
+    targets = {"firstorder_Mean": 35.0, "firstorder_10Percentile": 18.0, "firstorder_90Percentile": 52.0}
+    targets |= {"firstorder_Variance": 150.0, "firstorder_Kurtosis": 7.0}
+    match = match_first_order(prediction, mask, targets, original, weights)
+    assert match.measured["firstorder_Variance"] < 600.0
+    assert any("firstorder_Variance was asked to be 150" in sentence for sentence in match.warnings)
 
 
 def test_features_that_no_curve_can_set_leave_the_values_alone():

@@ -155,12 +155,12 @@ def match_first_order(
     knots = np.quantile(inside[0], _QUANTILES)
     aims = dict(wanted)
     sample, curve = _thinned(inside), np.zeros(1 + _QUANTILES.size)
-    # The curve is found on a sample of the voxels; the aims absorb what the sample misses.
+    # The curve is found on a sample of the voxels; the aims absorb what the sample misses, but not what no curve can reach.
     for _ in range(3):
         heights, curve = _solve_curve(knots, sample, aims, curve)
-        curved = inside[1] + inside[2] * (_bend(inside[0], knots, heights) - inside[1])
+        curved, seen = (below + weight * (_bend(value, knots, heights) - below) for value, below, weight in (inside, sample))
         measured = {name: MATCHABLE[name](curved) for name in wanted}
-        aims = {name: aims[name] + wanted[name] - measured[name] for name in wanted}
+        aims = {name: wanted[name] + MATCHABLE[name](seen) - measured[name] for name in wanted}
     band = weights > 0
     result = np.array(values, dtype=np.float32)
     result[band] = _bend(values[band].astype(np.float64), knots, heights)
@@ -192,7 +192,9 @@ def _solve_curve(knots: Array, inside: tuple[Array, ...], targets: Mapping[str, 
     def misfit(parameters: Array) -> Array:
         curved = original + weights * (_bend(values, knots, heights(parameters)) - original)
         errors = [(MATCHABLE[name](curved) - target) / scales[name] for name, target in targets.items()]
-        return np.concatenate([errors, 1e-3 * parameters[:1], 3e-3 * parameters[1:2], 3e-3 * parameters[2:]])
+        # A jump of the slope makes a crowd of equal values beside it.
+        jumps = 3e-2 * np.diff(parameters[2:])
+        return np.concatenate([errors, 1e-3 * parameters[:1], 3e-3 * parameters[1:2], 3e-3 * parameters[2:], jumps])
 
     start = start[:2] if affine else start
     limit = np.concatenate([[np.inf], np.full(start.size - 1, np.log(_LARGEST_GAIN))])

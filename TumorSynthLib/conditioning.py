@@ -36,6 +36,16 @@ def without_region(v: Tensor, hidden: Tensor) -> Tensor:
     return harmonic_fill(v, hidden)
 
 
+def leveled(filled: Tensor, mask: Tensor, level: float) -> Tensor:
+    """Filled network input (B, 1, D, H, W) with the level of the tumor to come all over its mask.
+
+    The mean is asked for as a number, and a convolutional network with normalized groups does not know absolute values well: of
+    the way from the fill to the asked mean it went 67 % in CT and 80 % in T1, on the tumors that it was trained on. Shown as
+    an image the mean needs no learning, and what is left to be made is the texture.
+    """
+    return torch.where(mask, torch.full_like(filled, level), filled)
+
+
 def latent_masks(mask: Tensor, hidden: Tensor, factor: int) -> tuple[Tensor, Tensor]:
     """Soft masks (B, 2, d, h, w) and support (B, 1, d, h, w) on the latent grid.
 

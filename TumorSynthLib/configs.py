@@ -214,6 +214,9 @@ class BridgeConfig:
     """What the network predicts in ``flow``: ``velocity``, ``residual`` or ``preconditioned``."""
     residual_sd: tuple[tuple[float, float], ...] = ()
     """Standard deviation of x0 - y in each domain, of healthy tissue and of tumors, for ``preconditioned``."""
+    leveled: bool = False
+    """Whether a tumor whose mean is known starts from a flat region of that mean, rather than from the fill; see
+    ``conditioning.leveled``."""
 
     @property
     def all_tokens(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import choose_spacing
 from TumorSynthLib.features import measure_texture
 from TumorSynthLib.healing import border_is_blurred, continued, with_border
+from TumorSynthLib.intensity import MEAN, level_of
 from TumorSynthLib.noise import NoiseModel, add_noise, noise_power, quiet, sample, scan_noise, surroundings
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
@@ -103,7 +104,12 @@ def work_task(scene: Scene, edit: TextureEdit, work: WorkConfig) -> tuple[Task, 
     features = None if edit.features is None else {**edit.drawn, **edit.features}
     # Healthy tissue is the scan's own, a tumor may be another organ's; the two share their values.
     domain = scene.domain if features is None else scene.appearance
-    return Task(scene.intensity.to_input(u), mask, domain, float(grid.spacing[0]), features), grid
+    return asking(Task(scene.intensity.to_input(u), mask, domain, float(grid.spacing[0]), None), scene, features), grid
+
+
+def asking(task: Task, scene: Scene, features: Mapping[str, float] | None) -> Task:
+    """A task with other features asked for."""
+    return replace(task, features=features, level=level_of((features or {}).get(MEAN), scene.intensity))
 
 
 def edit_texture(
@@ -133,7 +139,7 @@ def edit_texture(
     found: list[Candidate] = []
     for number, seed in enumerate(sampling.seeds):
         sampled, finished = _reports(progress, number, len(sampling.seeds))
-        v = model.synthesize(replace(task, features=aim.features), replace(sampling, seeds=(seed,)), sampled)[0]
+        v = model.synthesize(asking(task, scene, aim.features), replace(sampling, seeds=(seed,)), sampled)[0]
         u = scene.intensity.from_input(v)
         if start is None:
             u = resample(u, grid, region.geometry, smooth=False)

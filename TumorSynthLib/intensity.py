@@ -8,6 +8,9 @@ from TumorSynthLib.configs import Domain
 from TumorSynthLib.errors import ImageError
 from TumorSynthLib.volume import some_voxels
 
+MEAN = "firstorder_Mean"
+"""The feature that is the level of a tumor."""
+
 
 @dataclass(frozen=True)
 class Intensity:
@@ -48,6 +51,13 @@ class Intensity:
         # Beyond |v| = 6 the exponential would leave every scanner's range; a broken prediction stays finite.
         z = np.where(size <= 1.0, v, np.sign(v) * np.exp(np.clip(size, 1.0, 6.0) - 1.0))
         return (z * self.scale + self.center).astype(np.float32)
+
+
+def level_of(mean: float | None, intensity: Intensity) -> float | None:
+    """The network input of a mean in domain values; None where it is not known."""
+    if mean is None or not np.isfinite(mean):
+        return None
+    return float(intensity.to_input(np.array(mean)))
 
 
 def fit_intensity(array: np.ndarray, domain: Domain) -> Intensity:

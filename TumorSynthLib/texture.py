@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.conditioning import feature_scores, filled_region, latent_masks, without_region, without_tumor
+from TumorSynthLib.conditioning import feature_scores, filled_region, latent_masks, leveled, without_region, without_tumor
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, Domain, RefinerConfig, from_dict
 from TumorSynthLib.memory import is_lack_of_memory, lack_of_memory
 from TumorSynthLib.methods import METHODS
@@ -39,6 +39,8 @@ class Task:
     features: Mapping[str, float] | None
     """Asked texture features in domain values for a tumor (may be empty; for ``flow`` also shape features); None for healthy
     tissue."""
+    level: float | None = None
+    """The asked mean as network input; None where none is asked."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ class TextureModel:
         mask = self._tensor(task.mask)
         hidden = _hidden(task, mask)
         filled = without_region(self._tensor(task.v), hidden)
+        if self.config.leveled and task.level is not None:
+            filled = leveled(filled, mask, task.level)
         y = self.codec.encode(filled).float()
         soft, support = latent_masks(mask, hidden, self.codec.config.factor)
         z = self._sample(task, y, soft, support, sampling, progress)

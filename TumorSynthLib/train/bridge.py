@@ -89,7 +89,7 @@ def train_bridge(
         LatentCache(network, team.device, precision, stage.crop, gb, draw.binary) for gb in (draw.memory_gb, 1.0)
     )
     config = with_residual_sd(config, content, conditions, chosen, held_cache)
-    validation = Validation(content, conditions, np.flatnonzero(held), held_cache)
+    validation = Validation(content, conditions, np.flatnonzero(held), held_cache, config.leveled)
     regions = RegionDraws(content, conditions, weights, draw, fresh)
     draws = dict.fromkeys(config.methods, regions)
     if "diffusion" in config.methods and draw.largest_mm > 0.0:

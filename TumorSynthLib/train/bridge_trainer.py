@@ -18,16 +18,18 @@ from TumorSynthLib.train.bridge_loss import BridgeLoss
 from TumorSynthLib.train.bridge_validation import Validation
 from TumorSynthLib.train.codec import fingerprint
 from TumorSynthLib.train.common import Average, learning_rate, seeded, set_learning_rate
-from TumorSynthLib.train.conditions import draw_condition, stacked
+from TumorSynthLib.train.conditions import Row, draw_condition, stacked
 from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.feature_scales import stored_scales
-from TumorSynthLib.train.latents import Hides, LatentCache, Latents
+from TumorSynthLib.train.latents import Hides, LatentCache, Latents, Wanted
 from TumorSynthLib.train.team import Team, generators, gradient_part
 from TumorSynthLib.train.widening import widened
 
 FIRST_METHOD = 0.5
 """Share of the steps that follow the first of several methods."""
 _METHOD_STREAM = 11
+WITHOUT_LEVEL = 0.1
+"""Share of the tumors that start from the fill although their mean is known, so that nothing need be asked."""
 AT_THE_START = 0.2
 """Share of the samples trained where sampling starts, at t = 1: all there is at one step, and the posterior mean."""
 
@@ -115,12 +117,21 @@ class BridgeTrainer:
         heals = method == "bridge"
         shown = [draw_condition(rng, np.array([row.kind]), len(row.values), heals) for rng, row in zip(rngs, rows, strict=True)]
         present, tumor = (np.concatenate(parts) for parts in zip(*shown, strict=True))
-        wanted = [item if path else replace(item, hides=Hides.REGION) for (_, item), path in zip(samples, tumor, strict=True)]
+        parts = zip(rngs, samples, tumor, strict=True)
+        wanted = [self._wanted(rng, row, item, method if path else "") for rng, (row, item), path in parts]
         latents = self.cache.batch(wanted)
         if method != "flow":
             # A mask that is given tells its shape.
             present[:, len(self.config.tokens) :] = False
         return latents, stacked(rows, latents.masks, present, tumor, method)
+
+    def _wanted(self, rng: np.random.Generator, row: Row, item: Wanted, method: str) -> Wanted:
+        """What is encoded of a sample: to heal it without a method; for a tumor most often with its mean as its level."""
+        if not method:
+            return replace(item, hides=Hides.REGION)
+        if not self.config.leveled or method == "flow" or rng.random() < WITHOUT_LEVEL:
+            return item
+        return replace(item, level=row.level)
 
     def _noise(self, rngs: list[np.random.Generator], latents: Latents) -> tuple[Tensor, Tensor]:
         """Times (B,) on the grid of the bridge's time steps, and noise like the latents."""

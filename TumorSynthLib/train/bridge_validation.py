@@ -50,10 +50,13 @@ class Validation:
     data, conditions : the regions.
     held : those of held-out patients.
     cache : encodes them.
+    leveled : whether tumors start from the level that is asked for.
     """
 
-    def __init__(self, data: TrainingData, conditions: Conditions, held: np.ndarray, cache: LatentCache) -> None:
-        self.data, self.conditions, self.cache = data, conditions, cache
+    def __init__(
+        self, data: TrainingData, conditions: Conditions, held: np.ndarray, cache: LatentCache, leveled: bool = False
+    ) -> None:
+        self.data, self.conditions, self.cache, self.leveled = data, conditions, cache, leveled
         healthy = held[conditions.kind[held] == HEALTHY][::3][:MOST]
         changed = held[conditions.kind[held] == CHANGED][::3][:MOST]
         tumors = held[(conditions.kind[held] != HEALTHY) & (conditions.kind[held] != CHANGED)][:MOST]
@@ -96,21 +99,29 @@ class Validation:
         ratios = []
         for start in range(0, len(plan.rows), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            latents, made = self._made(replace(plan, rows=plan.rows[part], sources=plan.sources[part]), network, process)
+            some = replace(plan, rows=plan.rows[part], sources=plan.sources[part])
+            latents, made = self._made(some, network, process)
             weight = latents.masks[:, :1]
-            left, base = (over_cells((z - latents.x0).square().mean(dim=1, keepdim=True), weight) for z in (made, latents.y))
+            plain = self._latents(replace(some, features=False)).y
+            left, base = (over_cells((z - latents.x0).square().mean(dim=1, keepdim=True), weight) for z in (made, plain))
             ratios.append(((left + _LEAST) / (base + _LEAST)).log())
         return 1.0 - float(torch.cat(ratios).mean().exp())
+
+    def _latents(self, plan: Plan) -> Latents:
+        """Encodings of a plan's regions; with the mean that is asked for as their level, where the network starts from it."""
+        hides = Hides.BOX if plan.method == "flow" else Hides.RING if plan.tumor else Hides.REGION
+        shown = self.leveled and plan.features and hides is Hides.RING
+        levels = [self.conditions.row(int(n)).level if shown else None for n in plan.sources]
+        pairs = zip(plan.rows, levels, strict=True)
+        return self.cache.batch([prepared(self.data, int(n), hides=hides, level=level) for n, level in pairs])
 
     @torch.no_grad()
     def _made(self, plan: Plan, network: BridgeUNet, process: Process) -> tuple[Latents, Tensor]:
         """Encodings, and the target as one step predicts it."""
-        boxed = plan.method == "flow"
-        hides = Hides.BOX if boxed else Hides.RING if plan.tumor else Hides.REGION
-        latents = self.cache.batch([prepared(self.data, int(n), hides=hides) for n in plan.rows])
+        latents = self._latents(plan)
         sources = [self.conditions.row(int(n)) for n in plan.sources]
         present = np.full((len(plan.rows), len(sources[0].values)), plan.features)
-        if not boxed:
+        if plan.method != "flow":
             present[:, len(sources[0].values) - len(self.conditions.shape_scales) :] = False
         condition = stacked(sources, latents.masks, present, np.full(len(plan.rows), plan.tumor), plan.method)
         end = torch.ones(len(plan.rows), device=latents.y.device)

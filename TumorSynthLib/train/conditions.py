@@ -9,6 +9,7 @@ from torch import Tensor
 
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.dataset import CHANGED, HEALTHY, TrainingData
+from TumorSynthLib.intensity import MEAN, Intensity, level_of
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.unet import Condition
 from TumorSynthLib.scaling import FeatureScale
@@ -30,6 +31,8 @@ class Row:
     """Working voxel in mm."""
     kind: int
     """TUMOR, PART, HEALTHY, CORE or REST."""
+    level: float | None = None
+    """The mean as network input of its image; None where it is not known."""
 
 
 class Conditions:
@@ -51,6 +54,8 @@ class Conditions:
         shapes: ShapeTokens | None = None,
     ) -> None:
         self.raw = token_features(data, tokens)
+        self._intensities = [data.images[region.image].intensity for region in data.regions]
+        self._mean = tokens.index(MEAN) if MEAN in tokens else None
         self.shape_scales: tuple[FeatureScale, ...] = ()
         if shapes is not None:
             self.raw, self.shape_scales = np.concatenate([self.raw, shapes.values], axis=1), shapes.scales
@@ -77,12 +82,17 @@ class Conditions:
     def row(self, index: int) -> Row:
         """The condition of a region of the training file."""
         spacing, kind = float(self.spacing[index]), int(self.kind[index])
-        return Row(self.values[index], self.known[index], int(self.domain[index]), spacing, kind)
+        level = self._level(self.raw[index], self._intensities[index])
+        return Row(self.values[index], self.known[index], int(self.domain[index]), spacing, kind, level)
 
-    def fresh(self, raw: np.ndarray, domain: int, spacing: float) -> Row:
+    def fresh(self, raw: np.ndarray, domain: int, spacing: float, intensity: Intensity) -> Row:
         """The condition of a healthy region that is not in the training file, with the given features in domain values."""
         raw = np.concatenate([raw, np.full(len(self.shape_scales), np.nan, dtype=np.float32)])
-        return Row(self._scores(raw, domain), np.isfinite(raw), domain, spacing, HEALTHY)
+        return Row(self._scores(raw, domain), np.isfinite(raw), domain, spacing, HEALTHY, self._level(raw, intensity))
+
+    def _level(self, raw: np.ndarray, intensity: Intensity) -> float | None:
+        mean = np.nan if self._mean is None else raw[self._mean]
+        return level_of(float(mean), intensity)
 
 
 def stacked(rows: Sequence[Row], masks: Tensor, present: np.ndarray, tumor: np.ndarray, method: str = "bridge") -> Condition:

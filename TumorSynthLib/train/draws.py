@@ -52,7 +52,8 @@ class RegionDraws:
             found = self.fresh.region(number)
             if found is not None:
                 domain = self.conditions.index_of(self.data.images[found.region.image].domain.id)
-                row = self.conditions.fresh(found.features, domain, found.region.spacing)
+                intensity = self.data.images[found.region.image].intensity
+                row = self.conditions.fresh(found.features, domain, found.region.spacing, intensity)
                 return row, Wanted((FRESH, number, AS_PREPARED + 1), partial(self.fresh.load, number))
         return self.conditions.row(index), prepared(self.data, index, self._variant(rng, step, at), self.hides)
 
@@ -67,10 +68,12 @@ class RegionDraws:
         return int(step * self.draw.fresh) + int(rng.integers(self.draw.window))
 
 
-def prepared(data: TrainingData, index: int, variant: int = AS_PREPARED, hides: Hides = Hides.RING) -> Wanted:
+def prepared(
+    data: TrainingData, index: int, variant: int = AS_PREPARED, hides: Hides = Hides.RING, level: float | None = None
+) -> Wanted:
     """A region of the training file."""
 
     def load() -> tuple[np.ndarray, np.ndarray]:
         return data.patch(index), data.mask(index)
 
-    return Wanted((PREPARED, index, variant), load, hides)
+    return Wanted((PREPARED, index, variant), load, hides, level)

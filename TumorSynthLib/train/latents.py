@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from TumorSynthLib.conditioning import filled_region, joint_latent, latent_masks, without_region, without_tumor
+from TumorSynthLib.conditioning import filled_region, joint_latent, latent_masks, leveled, without_region, without_tumor
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.train.common import autocast
 from TumorSynthLib.volume import mask_box
@@ -39,11 +39,13 @@ class Wanted:
     """A region to encode."""
 
     key: Key
-    """What the encoding is kept under, together with what is hidden; it also seeds crop and flips."""
+    """What the encoding is kept under, together with what is hidden and shown; it also seeds crop and flips."""
     load: Callable[[], tuple[np.ndarray, np.ndarray]]
     """Network input and mask on the working grid, (size, size, size)."""
     hides: Hides = Hides.RING
     """What is hidden."""
+    level: float | None = None
+    """Network input all over the mask instead of the fill; see ``conditioning.leveled``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ class LatentCache:
     ) -> None:
         self.codec, self.device, self.precision, self.binary = codec.eval(), device, precision, binary
         self.crop, self.limit, self.bytes, self.encoded = tuple(crop), memory_gb * 2**30, 0, 0
-        self.items: OrderedDict[tuple[Key, Hides], tuple[Tensor, ...]] = OrderedDict()
+        self.items: OrderedDict[tuple[Key, Hides, float | None], tuple[Tensor, ...]] = OrderedDict()
 
     def batch(self, wanted: Sequence[Wanted]) -> Latents:
         """The encodings of some regions, in float32 on the device."""
@@ -86,7 +88,7 @@ class LatentCache:
         return Latents(*(torch.stack(part).to(self.device).float() for part in parts))
 
     def _one(self, wanted: Wanted) -> tuple[Tensor, ...]:
-        name = (wanted.key, wanted.hides)
+        name = (wanted.key, wanted.hides, wanted.level)
         if name in self.items:
             self.items.move_to_end(name)
             return self.items[name]
@@ -112,6 +114,8 @@ class LatentCache:
             mask = torch.from_numpy(widened_box(inside, rng))[None, None].to(self.device)
         hidden = filled_region(mask) if wanted.hides is Hides.RING else mask
         y = without_region(v, hidden)
+        if wanted.level is not None:
+            y = leveled(y, mask, wanted.level)
         place = self._place(inside, rng)
         v, y, mask, hidden, tumor = (t[(slice(None), slice(None), *place)] for t in (v, y, mask, hidden, tumor))
         with autocast(self.device, self.precision):

@@ -1,5 +1,6 @@
 """How much a region's latent differs from that of its fill, by domain: what the preconditioned objective is measured in."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -40,17 +41,19 @@ def with_residual_sd(
     for path, (chosen, hides) in enumerate(((healthy, Hides.REGION), (tumor, Hides.RING))):
         for number in np.unique(domain[chosen]):
             some = rows[chosen & (domain == number)]
-            table[number, path] = _deviation(data, some[:: max(1, len(some) // LOOKED_AT)][:LOOKED_AT], hides, cache)
+            some = some[:: max(1, len(some) // LOOKED_AT)][:LOOKED_AT]
+            levels = [conditions.row(int(row)).level if path and config.leveled else None for row in some]
+            table[number, path] = _deviation(data, some, hides, levels, cache)
     for column in table.T:
         known = column[np.isfinite(column)]
         column[~np.isfinite(column)] = np.median(known) if known.size else 1.0
     return replace(config, residual_sd=tuple((round(float(a), 4), round(float(b), 4)) for a, b in table))
 
 
-def _deviation(data: TrainingData, rows: np.ndarray, hides: Hides, cache: LatentCache) -> float:
+def _deviation(data: TrainingData, rows: np.ndarray, hides: Hides, levels: Sequence[float | None], cache: LatentCache) -> float:
     """Root of the median over regions of the mean square inside the mask."""
     squares = []
-    for row in rows:
-        latents = cache.batch([prepared(data, int(row), hides=hides)])
+    for row, level in zip(rows, levels, strict=True):
+        latents = cache.batch([prepared(data, int(row), hides=hides, level=level)])
         squares.append(float(over_cells((latents.x0 - latents.y).square().mean(dim=1, keepdim=True), latents.masks[:, :1])))
     return max(LEAST, float(np.sqrt(np.median(squares))))
