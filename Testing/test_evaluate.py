@@ -356,6 +356,7 @@ def test_the_texture_table_of_a_small_folder(
     for arm in ("bridge_1_calibrated", "smooth_fill_calibrated"):
         assert asked[arm]["firstorder_Mean"] == pytest.approx(asked["real"]["firstorder_Mean"], abs=2.0)
     assert abs(asked["smooth_fill"]["firstorder_Mean"] - asked["real"]["firstorder_Mean"]) > 30.0
+    assert asked["flat_noise"]["firstorder_Mean"] == pytest.approx(asked["real"]["firstorder_Mean"], abs=10.0)
     assert set(report["summary"]) == {"CT", "MR", "all"}
     for group in report["summary"].values():
         assert {"definition_c", "definition_b", "nulls", "ceiling", "swap", "above_nulls"} <= set(group)

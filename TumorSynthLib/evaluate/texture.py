@@ -28,13 +28,14 @@ ARMS = (
     "no_features_calibrated",
     "smooth_fill",
     "smooth_fill_noise",
+    "flat_noise",
     "smooth_fill_calibrated",
     "codec",
 )
 NULLS = {
-    "bridge_1": ("random_patient", "no_features", "smooth_fill", "smooth_fill_noise"),
+    "bridge_1": ("random_patient", "no_features", "smooth_fill", "smooth_fill_noise", "flat_noise"),
     "bridge_1_calibrated": ("random_patient", "no_features_calibrated", "smooth_fill_calibrated"),
-    "bridge_4": ("random_patient", "no_features", "smooth_fill", "smooth_fill_noise"),
+    "bridge_4": ("random_patient", "no_features", "smooth_fill", "smooth_fill_noise", "flat_noise"),
     "bridge_4_calibrated": ("random_patient", "no_features_calibrated", "smooth_fill_calibrated"),
 }
 """What each arm has to beat: the same finishing without the features or without the network."""
@@ -52,7 +53,8 @@ too little of, the one that measures nearest to what was asked; "_calibrated": a
 monotone curve afterwards, as the program does unless told otherwise.
 Nulls: random_patient, the real features of another patient of the modality, all cyclic shifts; no_features, a tumor of which
 nothing is asked; smooth_fill, no network: the harmonic fill, raw, with the same choice of noise, and with noise and
-calibration. Ceiling: codec, the real scan encoded and decoded. Swap: mask of patient i, features asked of patient j;
+calibration; flat_noise, no network: the asked mean all over the mask, with the same choice of noise. Ceiling: codec, the
+real scan encoded and decoded. Swap: mask of patient i, features asked of patient j;
 agreement with j less agreement with i, beside the same without network.
 Definition C: correlation across cases per feature, mean over features. B: correlation across features per case, standardized
 by the real cases, mean over cases. "all" pools the modalities after standardizing within each. Sets: size_free leaves out

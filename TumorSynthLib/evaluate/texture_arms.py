@@ -20,6 +20,7 @@ from TumorSynthLib.errors import FeatureError
 from TumorSynthLib.evaluate.cases import Case, Row, blanked, read_case
 from TumorSynthLib.feature_names import TEXTURE_FEATURES
 from TumorSynthLib.features import measure_texture
+from TumorSynthLib.intensity import MEAN
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.scene import Scene
@@ -184,6 +185,8 @@ def finish_arms(drawn: Drawn) -> dict[str, Features]:
     arms["no_features_calibrated"] = work.arm(free, drawn.asked, True, seed)
     arms["smooth_fill"] = measured(work.region, smooth, work.case)
     arms["smooth_fill_noise"] = work.arm(smooth, drawn.asked, False, seed)
+    flat = np.where(work.region.mask, np.float32(drawn.asked.get(MEAN, 0.0)), smooth)
+    arms["flat_noise"] = work.arm(flat, drawn.asked, False, seed)
     arms["smooth_fill_calibrated"] = work.arm(smooth, drawn.asked, True, seed)
     arms["codec"] = measured(work.region, work.native(drawn.codec), work.case)
     if drawn.swapped is not None and drawn.other is not None:
