@@ -64,7 +64,7 @@ def test_conditions_score_shape_features_after_texture_and_leave_others_unknown(
         if region.kind == TUMOR:
             expected = [scale.score(float(value)) for scale, value in zip(shapes.scales, shapes.values[row], strict=True)]
             assert told.values[count:] == pytest.approx(expected, abs=1e-5)
-    fresh = conditions.fresh(np.zeros(count, np.float32), 0, 1.0)
+    fresh = conditions.fresh(np.zeros(count, np.float32), 0, 1.0, content.images[0].intensity)
     assert len(fresh.values) == len(config.all_tokens) and not fresh.known[count:].any()
     plain = Conditions(content, config.tokens)
     assert np.array_equal(plain.values, conditions.values[:, :count]) and plain.scales == conditions.scales

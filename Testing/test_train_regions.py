@@ -260,8 +260,10 @@ def test_features_are_scored_within_their_domain_and_unknown_ones_are_absent(con
     assert batch.present[0].tolist() == [n != 3 for n in range(len(TEXTURE_TOKENS))] and batch.present[1].all()
     assert batch.spacing.tolist() == pytest.approx([region.spacing for region in content.regions[:2]])
     assert float(np.abs(conditions.values).max()) <= 4.0
-    again = conditions.fresh(content.features[1, [content.names.index(name) for name in TEXTURE_TOKENS]], rows[1].domain, 1.0)
+    features = content.features[1, [content.names.index(name) for name in TEXTURE_TOKENS]]
+    again = conditions.fresh(features, rows[1].domain, 1.0, content.images[content.regions[1].image].intensity)
     assert np.array_equal(again.values, rows[1].values), "a fresh region with the same features has the same scores"
+    assert again.level == rows[1].level
 
 
 class KnownBundle:

@@ -53,9 +53,9 @@ class SlicerCase(unittest.TestCase):
             qt.QSettings().clear()
             _dialogs().answers.clear()
             _dialogs().shown.clear()
-            from harness.scene_widget import endModules
+            from harness.scene_widget import endSceneWidgets
 
-            self.addCleanup(endModules)
+            self.addCleanup(endSceneWidgets)
         self._errors: list[BaseException] = []
         self.addCleanup(setattr, sys, "excepthook", sys.excepthook)
         sys.excepthook = self._onError

@@ -57,8 +57,8 @@ class qMRMLWidget(SceneWidget):
     SIGNALS = SCENE_CHANGED
 
 
-def endModules() -> None:
-    """End the panels that there are. One that a test leaves behind would follow the scenes of all later tests."""
+def endSceneWidgets() -> None:
+    """End the panels and choices that there are. One that a test leaves behind would follow the scenes of all later tests."""
     for widget in QtWidgets.QApplication.topLevelWidgets():
-        if isinstance(widget, qMRMLWidget):
+        if isinstance(widget, SceneWidget):
             shiboken6.delete(widget)
