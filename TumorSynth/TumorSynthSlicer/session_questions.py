@@ -1,6 +1,7 @@
 """What the session asks the worker beside its edits: bundles, domain, plausible ranges, and measurements."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from TumorSynthLib.errors import TumorSynthError
@@ -99,7 +100,8 @@ class Questions:
 
         def ask(ready: Prepared) -> None:
             values = domainInquiry(self._settings(), str(ready.image), modality)
-            self._service.ask(values, lambda answer: self._onDomain(number, answer), self._unlessGone, kind="domain")
+            failed = partial(self._unlessPast, number)
+            self._service.ask(values, lambda answer: self._onDomain(number, answer), failed, kind="domain")
 
         if self.alive:
             self._start(prepared, ask)
@@ -124,7 +126,7 @@ class Questions:
             (lesion, place), *_ = ready.edits
             core = lesion.label + 1 if lesion.coreSegmentId else None
             values = measureInquiry(self._settings(), str(ready.image), str(place.mask), lesion.label, core)
-            self._service.ask(values, answered, self._unlessGone, kind=f"measure {lesion.key}")
+            self._service.ask(values, answered, partial(self._unlessPast, number), kind=f"measure {lesion.key}")
 
         def answered(answer: Answer) -> None:
             if number == self._round:
@@ -135,6 +137,11 @@ class Questions:
     def _start(self, prepared: Steps[Prepared], then: Callable[[Prepared], None]) -> None:
         self._tasks = [task for task in self._tasks if not task.over]
         self._tasks.append(Task(prepared, then, self._unlessGone))
+
+    def _unlessPast(self, number: int, error: TumorSynthError) -> None:
+        """An answer about the last scan counts no more, and its files may be gone."""
+        if number == self._round:
+            self._unlessGone(error)
 
     def _unlessGone(self, error: TumorSynthError) -> None:
         """Nobody asked for these answers: that there is nothing to ask about any more is no news."""
