@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from TumorSynthLib.scaling import FeatureScale
 
 GAIN = 0.7
-"""Share of what was missed by which the next candidate is asked for more. (All of it makes PET go to and fro.)"""
+"""Share of what was missed by which the next candidate is asked for more: between 0.5 and 1, which come to the same."""
 FARTHEST = 3.5
 """Normal score beyond which nothing is asked for."""
 

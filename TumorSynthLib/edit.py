@@ -63,7 +63,7 @@ class Candidate:
     """Root mean square difference between asked and measured features, in normal scores; 0 where nothing is asked."""
     warnings: list[str]
     """What could not be met."""
-    measured: Mapping[str, float] = field(default_factory=dict)
+    measured: Mapping[str, float]
     """Those of the asked features that have a scale, as measured."""
 
     def apply(self, scan: Volume) -> Volume:

@@ -40,7 +40,7 @@ class Task:
     """Asked texture features in domain values for a tumor (may be empty; for ``flow`` also shape features); None for healthy
     tissue."""
     level: float | None = None
-    """The asked mean as network input; None where none is asked."""
+    """The asked mean as network input, for networks that start from it; None where none is asked or tissue is healed."""
 
 
 @dataclass(frozen=True)

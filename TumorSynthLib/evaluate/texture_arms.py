@@ -185,8 +185,8 @@ def finish_arms(drawn: Drawn) -> dict[str, Features]:
     arms["no_features_calibrated"] = work.arm(free, drawn.asked, True, seed)
     arms["smooth_fill"] = measured(work.region, smooth, work.case)
     arms["smooth_fill_noise"] = work.arm(smooth, drawn.asked, False, seed)
-    flat = np.where(work.region.mask, np.float32(drawn.asked.get(MEAN, 0.0)), smooth)
-    arms["flat_noise"] = work.arm(flat, drawn.asked, False, seed)
+    flat = np.where(work.region.mask, np.float32(drawn.asked.get(MEAN, np.nan)), smooth)
+    arms["flat_noise"] = work.arm(flat, drawn.asked, False, seed) if MEAN in drawn.asked else {}
     arms["smooth_fill_calibrated"] = work.arm(smooth, drawn.asked, True, seed)
     arms["codec"] = measured(work.region, work.native(drawn.codec), work.case)
     if drawn.swapped is not None and drawn.other is not None:
