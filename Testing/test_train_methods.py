@@ -43,7 +43,7 @@ def stage(methods: tuple[str, ...] = METHODS, **changes: Any) -> BridgeStage:
     return replace(found, network=replace(found.network, methods=methods))
 
 
-SEED = 4
+SEED = 53
 
 
 def followed(out: Path) -> list[str]:
@@ -77,12 +77,12 @@ def test_all_methods_move_their_own_weights(whole: Path) -> None:
     assert network["leave.weight"][-1].any() and network["leave.weight"].shape[0] == BRIDGE.latent_channels + 1
 
 
-def test_half_the_steps_follow_the_bridge() -> None:
+def test_steps_follow_the_methods_by_their_shares() -> None:
     trainer = BridgeTrainer.__new__(BridgeTrainer)
     trainer.train, trainer.config = stage().train, replace(BRIDGE, methods=METHODS)
     drawn = [trainer._method(number) for number in range(2000)]
     shares = {name: drawn.count(name) / len(drawn) for name in METHODS}
-    assert shares == pytest.approx({"bridge": 0.5, "diffusion": 0.25, "flow": 0.25}, abs=0.03)
+    assert shares == pytest.approx({"bridge": 0.4, "diffusion": 0.2, "flow": 0.4}, abs=0.03)
     trainer.config = BRIDGE
     assert {trainer._method(number) for number in range(100)} == {"bridge"}
 

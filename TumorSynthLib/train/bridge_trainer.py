@@ -25,8 +25,8 @@ from TumorSynthLib.train.latents import Hides, LatentCache, Latents, Wanted
 from TumorSynthLib.train.team import Team, generators, gradient_part
 from TumorSynthLib.train.widening import widened
 
-FIRST_METHOD = 0.5
-"""Share of the steps that follow the first of several methods."""
+SHARES = {"bridge": 2.0, "diffusion": 1.0, "flow": 2.0}
+"""How often a step follows each of the methods. Bridge and diffusion learn nearly the same; flow has the mask to learn as well."""
 _METHOD_STREAM = 11
 WITHOUT_LEVEL = 0.1
 """Share of the tumors that start from the fill although their mean is known, so that nothing need be asked."""
@@ -106,10 +106,10 @@ class BridgeTrainer:
         return {name: total, "rate": rate, "encoded": float(self.cache.encoded - encoded)}
 
     def _method(self, number: int) -> str:
-        """The method that all samples of a step follow: the first half the time."""
-        first, *others = self.config.methods
+        """The method that all samples of a step follow."""
+        shares = np.array([SHARES[method] for method in self.config.methods])
         rng = np.random.default_rng((self.train.seed, number, _METHOD_STREAM))
-        return first if not others or rng.random() < FIRST_METHOD else others[int(rng.integers(len(others)))]
+        return self.config.methods[int(rng.choice(len(shares), p=shares / shares.sum()))]
 
     def _batch(self, rngs: list[np.random.Generator], number: int, method: str) -> tuple[Latents, Condition]:
         samples = [self.draws[method].sample(rng, number) for rng in rngs]
