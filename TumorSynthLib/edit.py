@@ -27,8 +27,8 @@ SMOOTH_SHARE = 0.2
 """Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
 LARGEST_GAIN = 6.0
 """Most that a prediction's contrast is stretched."""
-NOISE_FACTORS = (0.0, 0.5, 1.0, 1.5)
-"""Noise levels tried, as shares of the surroundings' sd, where texture features are asked for."""
+NOISE_FACTORS = (0.0, 0.5, 1.0, 2.0)
+"""Noise levels tried first, as shares of the surroundings' sd, where texture features are asked for; see ``between``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,8 @@ class Candidate:
     """What could not be met."""
     measured: Mapping[str, float]
     """Those of the asked features that have a scale, as measured."""
+    noise: float
+    """Its noise, as a share of the surroundings' sd."""
 
     def apply(self, scan: Volume) -> Volume:
         """The scan with this edit."""
@@ -205,23 +207,42 @@ def finish(
     targets = _targets(edit)
     noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
     limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
-    best: Candidate | None = None
-    levels = _noise_levels(edit, asked)
-    for number, level in enumerate(levels):
-        if progress is not None:
-            progress(number / len(levels))
-        made = u if noise is None else noise.added(_leveled(u, region.judged, targets, level * noise.model.sd), level)
-        matched = match_first_order(made, region.judged, targets, region.u, region.weights)
+
+    def made(level: float) -> Candidate:
+        noisy = u if noise is None else noise.added(_leveled(u, region.judged, targets, level * noise.model.sd), level)
+        matched = match_first_order(noisy, region.judged, targets, region.u, region.weights)
         values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
         measured = _measured(scene, region, values, [name for name in asked if name in scales])
-        distance = _distance(measured, asked, scales)
-        if best is None or distance < best.distance:
-            # A drawn feature that could not be met is nobody's loss.
-            best = Candidate(values, region.box, seed, distance, matched.warnings if asked else [], measured)
-    assert best is not None
+        # A drawn feature that could not be met is nobody's loss.
+        warnings = matched.warnings if asked else []
+        return Candidate(values, region.box, seed, _distance(measured, asked, scales), warnings, measured, level)
+
+    def better(best: Candidate, levels: Sequence[float], begins: float, ends: float) -> Candidate:
+        for number, level in enumerate(levels):
+            if progress is not None:
+                progress(begins + (ends - begins) * number / len(levels))
+            best = min(best, made(level), key=lambda candidate: candidate.distance)
+        return best
+
+    first, *others = _noise_levels(edit, asked)
+    best = better(made(first), others, 0.2, 0.7)
+    best = better(best, between(best.noise, (first, *others)), 0.7, 1.0)
     if progress is not None:
         progress(1.0)
     return best
+
+
+def between(best: float, levels: Sequence[float]) -> list[float]:
+    """Levels to try after some levels, of which one was the best: half-way to its neighbors, or half as far again.
+
+    >>> between(1.0, (0.0, 0.5, 1.0, 2.0)), between(2.0, (0.0, 0.5, 1.0, 2.0))
+    ([0.75, 1.5], [1.5, 3.0])
+    """
+    if len(levels) == 1:
+        return []
+    at = levels.index(best)
+    lower = [0.5 * (levels[at - 1] + best)] if at else []
+    return [*lower, 0.5 * (best + levels[at + 1]) if at + 1 < len(levels) else 1.5 * best]
 
 
 def _targets(edit: TextureEdit) -> dict[str, float]:

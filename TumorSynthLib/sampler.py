@@ -41,7 +41,7 @@ def processes(config: BridgeConfig) -> dict[str, Process]:
     made: dict[str, Process] = {
         "bridge": BrownianBridge(config.variance, config.objective),
         "diffusion": Diffusion(config.diffusion_objective),
-        "flow": RectifiedFlow(config.flow_objective),
+        "flow": RectifiedFlow(config.flow_objective, config.mask_noise),
     }
     return {method: made[method] for method in config.methods}
 
@@ -116,7 +116,7 @@ def sample(
 def beginning(process: Process, y: Tensor, support: Tensor, noise: Callable[[], Tensor]) -> Tensor:
     """x at t = 1: y itself for the bridge, else noise on the support."""
     _, b, c = map(column, process.coefficients(torch.ones_like(y[:, 0, 0, 0, 0])))
-    return y + support * ((b - 1.0) * y + c * noise()) if bool((c.square() > TINY).any()) else y
+    return y + support * ((b - 1.0) * y + c * process.shaped(noise())) if bool((c.square() > TINY).any()) else y
 
 
 def lead(process: Process, before: float, now: float, then: float) -> float:
@@ -149,5 +149,5 @@ def _step(
     carried = ((c_s.square() - rho).clamp(min=0.0) / c_t.square().clamp(min=TINY)).sqrt() * (c_t.square() > TINY)
     moved = a_s * x0 + b_s * y + carried * (x - a_t * x0 - b_t * y)
     if float(rho.max()) > 0.0:
-        moved = moved + rho.sqrt() * noise()
+        moved = moved + rho.sqrt() * process.shaped(noise())
     return y + support * (moved - y)

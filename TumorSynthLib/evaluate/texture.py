@@ -31,6 +31,7 @@ ARMS = (
     "flat_noise",
     "smooth_fill_calibrated",
     "codec",
+    "codec_noise",
 )
 NULLS = {
     "bridge_1": ("random_patient", "no_features", "smooth_fill", "smooth_fill_noise", "flat_noise"),
@@ -47,14 +48,14 @@ PROTOCOL = f"""Soft-tissue tumors of the split, one per patient and modality. Th
 fill of its mask and of 1.5 voxels around it, behind which no arm sees), and a tumor with the real mask is asked for by the
 features of the bundle's tokens as PyRadiomics measures them on the real tumor, on the scan's grid with the domain's pinned
 settings; all {len(COLUMNS["all"])} are measured on the result in the same way. {STEPS} steps, guidance {GUIDANCE}; noise
-restored at the level, of four, that measures nearest to what was asked.
+restored at the level, of up to six, that measures nearest to what was asked.
 Arms: bridge_1, one sample; bridge_{CANDIDATES}, of {CANDIDATES} samples, each asked for more of what the one before it had
 too little of, the one that measures nearest to what was asked; "_calibrated": asked first-order features are set by a
 monotone curve afterwards, as the program does unless told otherwise.
 Nulls: random_patient, the real features of another patient of the modality, all cyclic shifts; no_features, a tumor of which
 nothing is asked; smooth_fill, no network: the harmonic fill, raw, with the same choice of noise, and with noise and
-calibration; flat_noise, no network: the asked mean all over the mask, with the same choice of noise. Ceiling: codec, the
-real scan encoded and decoded. Swap: mask of patient i, features asked of patient j;
+calibration; flat_noise, no network: the asked mean all over the mask, with the same choice of noise. Ceilings: codec, the
+real scan encoded and decoded; codec_noise, with the same choice of noise. Swap: mask of patient i, features asked of patient j;
 agreement with j less agreement with i, beside the same without network.
 Definition C: correlation across cases per feature, mean over features. B: correlation across features per case, standardized
 by the real cases, mean over cases. "all" pools the modalities after standardizing within each. Sets: size_free leaves out

@@ -188,7 +188,9 @@ def finish_arms(drawn: Drawn) -> dict[str, Features]:
     flat = np.where(work.region.mask, np.float32(drawn.asked.get(MEAN, np.nan)), smooth)
     arms["flat_noise"] = work.arm(flat, drawn.asked, False, seed) if MEAN in drawn.asked else {}
     arms["smooth_fill_calibrated"] = work.arm(smooth, drawn.asked, True, seed)
-    arms["codec"] = measured(work.region, work.native(drawn.codec), work.case)
+    codec = work.native(drawn.codec)
+    arms["codec"] = measured(work.region, codec, work.case)
+    arms["codec_noise"] = work.arm(codec, drawn.asked, False, seed)
     if drawn.swapped is not None and drawn.other is not None:
         swapped = work.native(drawn.swapped)
         arms["swap"] = work.arm(swapped, drawn.other, False, seed)

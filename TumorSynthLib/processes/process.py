@@ -95,8 +95,12 @@ class Process(ABC):
         """How heavily the squared error of a prediction counts in training, (B,)."""
         return t.new_ones(t.shape)
 
+    def shaped(self, noise: Tensor) -> Tensor:
+        """The process's own noise from standard normal noise; the noise itself, unless its ends have correlated noise."""
+        return noise
+
     def forward(self, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """x_t for given standard normal noise."""
+        """x_t for given noise of the process."""
         a, b, c = map(column, self.coefficients(t))
         return a * x0 + b * y + c * noise
 

@@ -50,6 +50,7 @@ class BridgeLoss:
         """Mean squared error on the support, three times as heavy inside the mask, relative to that of y; per sample, (B,)."""
         method, sd = METHODS[condition.method], residual_sd(self.config, condition)
         process, support = self.processes[method], latents.support
+        noise = process.shaped(noise)
         x0 = latents.y + support * (latents.x0 - latents.y)
         x = latents.y + support * (process.forward(x0, latents.y, t, noise) - latents.y)
         with autocast(x.device.type, self.train.precision):

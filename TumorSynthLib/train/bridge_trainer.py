@@ -25,8 +25,9 @@ from TumorSynthLib.train.latents import Hides, LatentCache, Latents, Wanted
 from TumorSynthLib.train.team import Team, generators, gradient_part
 from TumorSynthLib.train.widening import widened
 
-SHARES = {"bridge": 2.0, "diffusion": 1.0, "flow": 2.0}
-"""How often a step follows each of the methods. Bridge and diffusion learn nearly the same; flow has the mask to learn as well."""
+SHARES = {"bridge": 3.0, "diffusion": 1.0, "flow": 3.0}
+"""How often a step follows each of the methods. The bridge heals as well, and flow has the mask to learn; what diffusion
+learns of tumors the bridge learns too."""
 _METHOD_STREAM = 11
 WITHOUT_LEVEL = 0.1
 """Share of the tumors that start from the fill although their mean is known, so that nothing need be asked."""

@@ -138,13 +138,13 @@ def region_weights(kind: np.ndarray, domain: np.ndarray, chosen: np.ndarray) -> 
 def draw_condition(rng: np.random.Generator, kind: np.ndarray, count: int, heals: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Which features each sample is given, bool (B, count), and whether it takes the tumor path, bool (B,).
 
-    Healthy regions take the healthy path three times out of four, where the method ``heals``, else the tumor path with most of
+    Healthy regions take the healthy path nine times out of ten, where the method ``heals``, else the tumor path with most of
     their features: any region teaches what a feature looks like, and those with a changed look, which keep most features too,
     that it does not follow from the surroundings. Tumors lose all features in 15 % (the average tumor, for guidance), keep each
     with a probability of 0.85, or with one drawn for the sample, so that any subset may be asked for.
     """
     size = len(kind)
-    tumor = (kind != HEALTHY) | (rng.random(size) < 0.25) | (not heals)
+    tumor = (kind != HEALTHY) | (rng.random(size) < 0.1) | (not heals)
     real = (kind != HEALTHY) & (kind != CHANGED)
     keep = np.where(rng.random(size) < 0.6, 0.85, rng.random(size))
     keep = np.where(real, keep, np.maximum(keep, 0.5))
