@@ -356,6 +356,19 @@ def test_the_quiet_part_leaves_out_textured_tissue_and_keeps_plain_noise():
     assert noise_power_ratio(scan, kept, everywhere & (np.indices(scan.shape)[0] < 20), ISO) == pytest.approx(1.0, abs=0.1)
 
 
+def test_a_dark_tumor_between_folds_takes_the_noise_of_the_brighter_tissue_around_them():
+    # Thin dark folds are all that is as dark as the tumor, and they have no plain inside, like the cortex in a T1.
+    rng, mask = np.random.default_rng(5), ball(48, 8)
+    i, j, k = np.indices(mask.shape)
+    folds = 70.0 + 30.0 * np.sin(1.3 * i + 0.7 * j) * np.cos(0.9 * k)
+    scan = np.where((i < 16) | (i > 32), folds, 100.0) + rng.normal(0.0, 1.0, mask.shape)
+    as_dark = surroundings(scan, mask, ISO, like=np.array([40.0, 60.0]))
+    brighter = surroundings(scan, mask, ISO, like=np.array([40.0, 60.0]), or_brighter=True)
+    assert int(as_dark.sum()) >= 200 and not (as_dark & ~brighter).any()
+    folded, plain = (scan_noise(scan, quiet(scan, near, ISO), ISO).sd for near in (as_dark, brighter))
+    assert plain == pytest.approx(1.0, abs=0.15) and folded > 3.0
+
+
 def test_scattered_voxels_and_single_slices_still_give_a_noise_power():
     scan = colored_noise(14, 0.0, 5.0)
     truth = noise_power(scan, np.ones(scan.shape, dtype=bool), (0.8, 0.8, 3.0))

@@ -295,7 +295,7 @@ class _Noise:
         as the quiet part of the surroundings shows it (on real T1 tumors 0.7 of that power, but 0.2 of all surroundings').
         """
         spacing = region.geometry.spacing
-        near = surroundings(region.u, region.mask, spacing, like=u[region.mask])
+        near = surroundings(region.u, region.mask, spacing, like=u[region.mask], or_brighter=tumor)
         if tumor:
             near = quiet(region.u, near, spacing)
         model = scan_noise(region.u, near, spacing)

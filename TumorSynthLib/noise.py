@@ -152,7 +152,12 @@ def noise_power_ratio(values: np.ndarray, region: np.ndarray, surroundings: np.n
 
 
 def surroundings(
-    values: np.ndarray, mask: np.ndarray, spacing: Spacing, width_mm: float = 15.0, like: np.ndarray | None = None
+    values: np.ndarray,
+    mask: np.ndarray,
+    spacing: Spacing,
+    width_mm: float = 15.0,
+    like: np.ndarray | None = None,
+    or_brighter: bool = False,
 ) -> np.ndarray:
     """Voxels around a mask that show the scan's noise: near, not padding, and of the asked intensity class.
 
@@ -164,6 +169,8 @@ def surroundings(
     width_mm : how far from the mask to look.
     like : values of the tissue whose noise is wanted (for example the prediction inside the mask). Where fewer than
         200 surrounding voxels are of that class, all count.
+    or_brighter : whether brighter tissue counts as well. Where the class itself is all structure (the cortex around a dark
+        tumor in a T1) its quiet part is not quiet; air, which is quieter than any tissue, is darker.
     """
     distance = ndimage.distance_transform_edt(~mask, sampling=tuple(spacing))
     near = (distance > 1.5 * float(np.min(spacing))) & (distance <= width_mm) & ~_flat(values)
@@ -172,7 +179,7 @@ def surroundings(
     low, high = np.percentile(like, [5, 95])
     smooth = _smooth_inside(values, near, spacing, 1.5)
     slack = max(0.5 * (high - low), 2.0 * float(np.sqrt(clipped_variance((values - smooth)[near]))))
-    similar = near & (smooth >= low - slack) & (smooth <= high + slack)
+    similar = near & (smooth >= low - slack) & ((smooth <= high + slack) | or_brighter)
     return similar if int(similar.sum()) >= 200 else near
 
 
