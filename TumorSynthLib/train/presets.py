@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, DrawConfig, ShapeConfig, TrainConfig
 from TumorSynthLib.errors import RequestError
+from TumorSynthLib.processes.process import PRECONDITIONED
 from TumorSynthLib.train.flow_loss import WEIGHTS
 
 FINE_TUNING = 0.25
@@ -81,6 +82,15 @@ class Preset:
 _ADVERSARIAL = {"adversarial": 0.02, "adversarial_from": 0.8}
 _FLOW = {f"flow_{name}": value for name, value in WEIGHTS.items()}
 _F2 = CodecConfig(channels=(96,), patch=1)
+_RECIPE = BridgeConfig(
+    objective=PRECONDITIONED,
+    diffusion_objective=PRECONDITIONED,
+    flow_objective=PRECONDITIONED,
+    leveled=True,
+    mask_noise=1.0,
+)
+"""What turned out best for the shipped network (Testing/benchmarks/LOG.md). The defaults of ``BridgeConfig`` are what bundles that
+do not say otherwise were trained with."""
 _SHAPE = TrainConfig(0.0, 16, 1e-3, warmup=50, ema=0.995, validate_every=100, log_every=10)
 
 CPU = Preset(
@@ -88,7 +98,7 @@ CPU = Preset(
     "one run on two CPU cores: the shipped networks, crops of 48 voxels",
     CodecStage(TrainConfig(0.0, 8, 4e-4, extra=_ADVERSARIAL)),
     ShapeStage(_SHAPE),
-    BridgeStage(TrainConfig(0.0, 8, 4e-4, patience=5000, extra=_FLOW)),
+    BridgeStage(TrainConfig(0.0, 8, 4e-4, patience=5000, extra=_FLOW), _RECIPE),
     minutes=120.0,
 )
 GPU = Preset(
@@ -98,7 +108,8 @@ GPU = Preset(
     ShapeStage(replace(_SHAPE, batch=64, validate_every=500, log_every=50)),
     BridgeStage(
         TrainConfig(0.0, 32, 4e-4, warmup=500, ema=0.9995, validate_every=1000, patience=20_000, extra=_FLOW),
-        draw=DrawConfig(variants=8, renew=1.0, fresh=1.0, window=1024, memory_gb=16.0),
+        _RECIPE,
+        DrawConfig(variants=8, renew=1.0, fresh=1.0, window=1024, memory_gb=16.0),
         crop=(64, 64, 64),
     ),
     minutes=480.0,
@@ -107,7 +118,7 @@ EARLY = replace(
     CPU,
     name="early",
     about="as cpu, with DiffTumor's early-stage model beside the bridge: diffusion that learns from tumors under 20 mm alone",
-    bridge=replace(CPU.bridge, network=BridgeConfig(methods=("bridge", "diffusion")), draw=DrawConfig(largest_mm=20.0)),
+    bridge=replace(CPU.bridge, network=replace(_RECIPE, methods=("bridge", "diffusion")), draw=DrawConfig(largest_mm=20.0)),
 )
 PAPER = Preset(
     "paper",
@@ -117,7 +128,8 @@ PAPER = Preset(
     ShapeStage(replace(_SHAPE, batch=16, validate_every=500, log_every=50)),
     BridgeStage(
         TrainConfig(0.0, 1, 1e-4, warmup=2000, ema=0.9999, validate_every=2000, accumulate=2, patience=40_000, extra=_FLOW),
-        BridgeConfig(
+        replace(
+            _RECIPE,
             latent_channels=_F2.latent_channels,
             channels=(128, 256, 512),
             blocks=2,
