@@ -11,7 +11,7 @@ from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.dataset import choose_spacing
 from TumorSynthLib.features import measure_texture
 from TumorSynthLib.healing import border_is_blurred, continued, with_border
-from TumorSynthLib.intensity import MEAN, level_of
+from TumorSynthLib.intensity import MEAN, VARIANCE, level_of
 from TumorSynthLib.noise import NoiseModel, add_noise, noise_power, quiet, sample, scan_noise, surroundings
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
@@ -27,6 +27,8 @@ SMOOTH_SHARE = 0.2
 """Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
 LARGEST_GAIN = 6.0
 """Most that a prediction's contrast is stretched."""
+TYPICAL_STRETCH = 1.5
+"""Most that it is stretched towards the variance of a typical tumor, which nobody asked for."""
 NOISE_FACTORS = (0.0, 0.5, 1.0, 2.0)
 """Noise levels tried first, as shares of the surroundings' sd, where texture features are asked for; see ``between``."""
 
@@ -47,6 +49,8 @@ class TextureEdit:
     """Features of a typical tumor for what was not asked; they steer the networks but are no target to be judged by."""
     judged: np.ndarray | None = None
     """Where the features hold, bool on the scan's grid, where that is less than ``mask``: the rest around a core to come."""
+    stretch: float = LARGEST_GAIN
+    """Most that the prediction's contrast is stretched towards the variance in ``drawn``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +208,13 @@ def finish(
 ) -> Candidate:
     """From a smooth prediction on the scan's grid (domain values) to a finished candidate."""
     asked = dict(edit.features or {})
-    targets = _targets(edit)
     noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
     limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
 
     def made(level: float) -> Candidate:
-        noisy = u if noise is None else noise.added(_leveled(u, region.judged, targets, level * noise.model.sd), level)
+        sd = 0.0 if noise is None else level * noise.model.sd
+        targets = _targets(edit, float(u[region.judged].var()), sd)
+        noisy = u if noise is None else noise.added(_leveled(u, region.judged, targets, sd), level)
         matched = match_first_order(noisy, region.judged, targets, region.u, region.weights)
         values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
         measured = _measured(scene, region, values, [name for name in asked if name in scales])
@@ -245,14 +250,24 @@ def between(best: float, levels: Sequence[float]) -> list[float]:
     return [*lower, 0.5 * (best + levels[at + 1]) if at + 1 < len(levels) else 1.5 * best]
 
 
-def _targets(edit: TextureEdit) -> dict[str, float]:
+def _targets(edit: TextureEdit, smooth_variance: float, noise_sd: float) -> dict[str, float]:
     """First-order features to be met after the network: all that are asked, of the drawn ones mean and variance alone.
 
-    Tails that nobody asked for are not worth bending the values: the bend would turn noise into speckle.
+    Tails that nobody asked for are not worth bending the values: the bend would turn noise into speckle. Nor is a drawn
+    variance worth stretching what the network made by more than ``edit.stretch``: that of a real tumor is often the fat that
+    its mask touches, and in the midst of muscle it would become mottles of black and white.
+
+    Parameters
+    ----------
+    edit : what is asked, and what was drawn.
+    smooth_variance : of the prediction without noise.
+    noise_sd : standard deviation of the noise that is going to be added.
     """
     if not edit.match:
         return {}
-    drawn = {name: edit.drawn[name] for name in ("firstorder_Mean", "firstorder_Variance") if name in edit.drawn}
+    drawn = {name: edit.drawn[name] for name in (MEAN, VARIANCE) if name in edit.drawn}
+    if VARIANCE in drawn:
+        drawn[VARIANCE] = min(drawn[VARIANCE], edit.stretch**2 * smooth_variance + noise_sd**2)
     return {name: value for name, value in {**drawn, **(edit.features or {})}.items() if name in MATCHABLE}
 
 
@@ -270,11 +285,11 @@ def _leveled(u: np.ndarray, mask: np.ndarray, targets: Mapping[str, float], nois
     Stretched after the noise was added, it would stretch the noise as well.
     """
     mean, variance = float(u[mask].mean()), float(u[mask].var())
-    if "firstorder_Variance" not in targets or variance <= 0.0:
+    if VARIANCE not in targets or variance <= 0.0:
         return u
-    wanted = max(targets["firstorder_Variance"] - noise_sd**2, SMOOTH_SHARE * targets["firstorder_Variance"], 0.0)
+    wanted = max(targets[VARIANCE] - noise_sd**2, SMOOTH_SHARE * targets[VARIANCE], 0.0)
     gain = min(float(np.sqrt(wanted / variance)), LARGEST_GAIN)
-    return (targets.get("firstorder_Mean", mean) + gain * (u - mean)).astype(np.float32)
+    return (targets.get(MEAN, mean) + gain * (u - mean)).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from TumorSynthLib.configs import Domain
 from TumorSynthLib.errors import ImageError
 from TumorSynthLib.volume import some_voxels
 
-MEAN = "firstorder_Mean"
-"""The feature that is the level of a tumor."""
+MEAN, VARIANCE = "firstorder_Mean", "firstorder_Variance"
+"""The features that are the level and the contrast of a tumor."""
 
 
 @dataclass(frozen=True)

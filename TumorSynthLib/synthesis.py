@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.edit import Candidate, TextureEdit, edit_texture
+from TumorSynthLib.edit import LARGEST_GAIN, TYPICAL_STRETCH, Candidate, TextureEdit, edit_texture
 from TumorSynthLib.joint_insertion import likely_volume, tumors_in_box
 from TumorSynthLib.neighborhood import displaced, relaxed, with_rim
 from TumorSynthLib.protocol import Request, shape_targets
@@ -101,7 +101,8 @@ class Synthesizer:
             if part.kept:
                 continue
             mask = target.mask if part.name == "rest" and both else part.mask
-            edit = TextureEdit(mask, dict(part.asked), noise=request.noise, drawn=drawn, judged=part.mask)
+            stretch = TYPICAL_STRETCH if part.known is None else LARGEST_GAIN
+            edit = TextureEdit(mask, dict(part.asked), request.noise, drawn=drawn, judged=part.mask, stretch=stretch)
             seeds = candidate_seeds(request.seed, request.candidates, number)
             report = _share(progress, number, len(target.parts))
             sampling = Sampling(request.steps, request.guidance, seeds, method=request.method)
