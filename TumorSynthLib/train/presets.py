@@ -89,8 +89,8 @@ _RECIPE = BridgeConfig(
     leveled=True,
     mask_noise=1.0,
 )
-"""What turned out best for the shipped network (Testing/benchmarks/LOG.md). The defaults of ``BridgeConfig`` are what bundles that
-do not say otherwise were trained with."""
+"""What turned out best for the shipped network (Testing/benchmarks/LOG.md). The defaults of ``BridgeConfig`` are what bundles
+that do not say otherwise were trained with."""
 _SHAPE = TrainConfig(0.0, 16, 1e-3, warmup=50, ema=0.995, validate_every=100, log_every=10)
 
 CPU = Preset(
