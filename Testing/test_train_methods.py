@@ -19,13 +19,13 @@ from typer.testing import CliRunner
 
 from TumorSynthLib.bundle import Bundle, load_bundle
 from TumorSynthLib.configs import BridgeConfig
-from TumorSynthLib.dataset import TUMOR, TrainingData, save_training_data
+from TumorSynthLib.dataset import CHANGED, HEALTHY, PART, TUMOR, TrainingData, save_training_data
 from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.train.__main__ import app
 from TumorSynthLib.train.balance import GradientBalance
-from TumorSynthLib.train.bridge import check_methods
+from TumorSynthLib.train.bridge import boxed_weights, check_methods
 from TumorSynthLib.train.bridge_trainer import SCORED, BridgeTrainer
 from TumorSynthLib.train.checkpoints import load_best
 from TumorSynthLib.train.export import Folders, export_bundle
@@ -85,6 +85,13 @@ def test_steps_follow_the_methods_by_their_shares() -> None:
     assert shares == pytest.approx({"bridge": 3 / 7, "diffusion": 1 / 7, "flow": 3 / 7}, abs=0.03)
     trainer.config = BRIDGE
     assert {trainer._method(number) for number in range(100)} == {"bridge"}
+
+
+def test_flow_learns_as_often_from_healthy_places_with_a_changed_look_as_from_tumors() -> None:
+    kind, weights = np.array([TUMOR, TUMOR, CHANGED, CHANGED, CHANGED, HEALTHY, PART]), np.array([1.0, 3, 1, 1, 2, 9, 9])
+    np.testing.assert_allclose(boxed_weights(kind, weights), [0.125, 0.375, 0.125, 0.125, 0.25, 0, 0])
+    np.testing.assert_array_equal(boxed_weights(kind[[0, 5]], weights[[0, 5]]), [1.0, 0.0])
+    assert not boxed_weights(kind[2:], weights[2:]).any(), "changed looks alone show no whole tumor"
 
 
 def test_a_method_with_larger_gradients_does_not_drown_the_others() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import BridgeConfig, from_dict
-from TumorSynthLib.dataset import HEALTHY, TUMOR, TrainingData, load_training_data
+from TumorSynthLib.dataset import CHANGED, HEALTHY, TUMOR, TrainingData, load_training_data
 from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.codec import Codec
@@ -98,8 +98,8 @@ def train_bridge(
         early = _some(np.where(small & (conditions.kind != HEALTHY), weights, 0.0), what)
         draws["diffusion"] = RegionDraws(content, conditions, early, draw, None)
     if config.joint:
-        of_tumors = _some(np.where(conditions.kind == TUMOR, weights, 0.0), "whole tumors, which the method 'flow' learns from")
-        draws["flow"] = RegionDraws(content, conditions, of_tumors, draw, None, Hides.BOX)
+        boxed = _some(boxed_weights(conditions.kind, weights), "whole tumors, which the method 'flow' learns from")
+        draws["flow"] = RegionDraws(content, conditions, boxed, draw, None, Hides.BOX)
     Loop(BridgeTrainer(draws, cache, validation, config, stage.train, team, base), out, team, say, whole).run()
     return out
 
@@ -123,6 +123,22 @@ def check_methods(config: BridgeConfig) -> None:
         if process.objective not in known:
             message = f"The objective of {method} is {process.objective}."
             raise RequestError("train.objective", message, f"Choose one of {', '.join(known)}.")
+
+
+def boxed_weights(kind: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How often ``flow`` learns from each region: half the time from whole tumors, half from regions with a changed look.
+
+    Around the box of a real tumor there are traces of it, and a network that has seen nothing else makes none where a box holds
+    healthy tissue. Regions with a changed look have the form of a tumor, and healthy tissue up to their border.
+
+    Parameters
+    ----------
+    kind, weights : of every region, and how often it is drawn otherwise.
+    """
+    whole, changed = (np.where(kind == wanted, weights, 0.0) for wanted in (TUMOR, CHANGED))
+    if not whole.any() or not changed.any():
+        return whole
+    return np.asarray(0.5 * whole / whole.sum() + 0.5 * changed / changed.sum())
 
 
 def equivalent_diameters(data: TrainingData) -> np.ndarray:
