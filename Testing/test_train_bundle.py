@@ -188,6 +188,15 @@ def test_a_fine_tuned_bundle_keeps_what_was_not_trained(own: Path, bundle: Bundl
     assert "| codec | " in tuned.card and "as in the base" in tuned.card
 
 
+BY_PRESET = replace(
+    BRIDGE,
+    **{name: "preconditioned" for name in ("objective", "diffusion_objective", "flow_objective")},
+    leveled=True,
+    mask_noise=1.0,
+)
+"""The tiny network with all that a preset decides beside its size."""
+
+
 def sets(**more: str) -> list[str]:
     """Options that make a training tiny."""
     values = {
@@ -220,7 +229,8 @@ def test_one_command_trains_everything_and_goes_on_where_it_was(data: Path, tmp_
     assert first.exit_code == 0, first.output
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.id == "everything" and bundle.info["training"]["steps"] == {"codec": 2, "shape": 2, "bridge": 2}
-    assert bundle.configs["bridge"] == to_dict(BRIDGE) and bundle.configs["shape"] == to_dict(SHAPE)
+    assert bundle.configs["bridge"] | {"residual_sd": []} == to_dict(BY_PRESET) and bundle.configs["shape"] == to_dict(SHAPE)
+    assert bundle.configs["bridge"]["residual_sd"], "the preset's objective needs it"
     assert bundle.configs["codec"] | {"code_mean": [], "code_std": []} == to_dict(CODEC)
     times = {name: (tmp_path / name / "checkpoint.pt").stat().st_mtime_ns for name in STAGES}
     again = invoked(*command, *sets(**{"bridge.train.steps": "3"}))
@@ -335,7 +345,7 @@ def test_options_of_a_command_reach_its_training(data: Path, trained: dict[str, 
     done = invoked("bridge", *files, "--crop", "16", "--no-augment", "--minutes", "9", "--batch", "3", *small)
     assert done.exit_code == 0, done.output
     state = load_checkpoint(tmp_path)
-    assert state is not None and state["step"] == 1 and BridgeConfig(**state["config"]) == BRIDGE
+    assert state is not None and state["step"] == 1 and BridgeConfig(**{**state["config"], "residual_sd": ()}) == BY_PRESET
     refused = invoked("bridge", "--data", str(data), "--out", str(tmp_path / "x"), "--crop", "1,2")
     assert isinstance(refused.exception, TumorSynthError) and refused.exception.code == "train.crop"
     assert not (tmp_path / "x").exists()
