@@ -213,8 +213,8 @@ class BridgeConfig:
     flow_objective: str = "residual"
     """What the network predicts in ``flow``: ``velocity``, ``residual`` or ``preconditioned``."""
     mask_noise: float = 0.0
-    """Correlation length, in latent cells, of the noise that ``flow``'s mask starts from; 0: white, as published. See
-    ``processes.flow``."""
+    """Width, in latent cells, of the Gaussian that smooths the noise which ``flow``'s mask starts from; 0: white, as published.
+    See ``processes.flow``."""
     residual_sd: tuple[tuple[float, float], ...] = ()
     """Standard deviation of x0 - y in each domain, of healthy tissue and of tumors, for ``preconditioned``."""
     leveled: bool = False

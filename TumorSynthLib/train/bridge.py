@@ -128,8 +128,8 @@ def check_methods(config: BridgeConfig) -> None:
 def boxed_weights(kind: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """How often ``flow`` learns from each region: half the time from whole tumors, half from regions with a changed look.
 
-    Around the box of a real tumor there are traces of it, and a network that has seen nothing else makes none where a box holds
-    healthy tissue. Regions with a changed look have the form of a tumor, and healthy tissue up to their border.
+    Around the box of a real tumor there are traces of it; a network that has seen nothing else made tiny tumors or none where
+    there were no traces. Regions with a changed look have the form of a tumor, and healthy tissue up to their border.
 
     Parameters
     ----------
