@@ -1,4 +1,4 @@
-"""Shape features as tokens of ``flow``: measured on whole tumors alone, and scaled alike wherever they are used."""
+"""Shape features as tokens of ``flow``: measured on what it learns from alone, and scaled alike wherever they are used."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from TumorSynthLib.configs import SHAPE_TOKENS, BridgeConfig
-from TumorSynthLib.dataset import TUMOR, TrainingData
+from TumorSynthLib.dataset import CHANGED, TUMOR, TrainingData
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.shape_measure import measure_mask
@@ -25,16 +25,21 @@ def test_a_network_that_makes_no_masks_has_no_shape_tokens(content: TrainingData
         assert found.values.shape == (len(content.regions), 0) and found.scales == ()
 
 
-def test_whole_tumors_are_measured_and_nothing_else(content: TrainingData) -> None:
+def learned_by_flow(content: TrainingData) -> np.ndarray:
+    return np.array([region.kind in (TUMOR, CHANGED) for region in content.regions])
+
+
+def test_what_flow_learns_from_is_measured_and_nothing_else(content: TrainingData) -> None:
     config, found = shape_tokens(content, JOINT)
     assert config.shape_tokens == SHAPE_TOKENS and config.all_tokens == (*JOINT.tokens, *SHAPE_TOKENS)
-    whole = np.array([region.kind == TUMOR for region in content.regions])
+    whole = learned_by_flow(content)
+    assert {content.regions[n].kind for n in np.flatnonzero(whole)} == {TUMOR, CHANGED}
     assert whole.any() and np.isfinite(found.values[whole]).all() and np.isnan(found.values[~whole]).all()
 
 
 def test_values_are_those_of_the_mask_and_the_volume_that_of_the_scan(content: TrainingData) -> None:
     _, found = shape_tokens(content, JOINT)
-    for row in [n for n, region in enumerate(content.regions) if region.kind == TUMOR]:
+    for row in np.flatnonzero(learned_by_flow(content)):
         region = content.regions[row]
         grid = work_grid(content.images[region.image].geometry, np.array(region.center), region.spacing, content.work.size)
         measured = measure_mask(content.mask(row), grid)
@@ -60,8 +65,9 @@ def test_conditions_score_shape_features_after_texture_and_leave_others_unknown(
     for row, region in enumerate(content.regions):
         told = conditions.row(row)
         assert told.values.shape == told.known.shape == (len(config.all_tokens),)
-        assert told.known[count:].all() == (region.kind == TUMOR) == told.known[count:].any()
-        if region.kind == TUMOR:
+        measured = region.kind in (TUMOR, CHANGED)
+        assert told.known[count:].all() == measured == told.known[count:].any()
+        if measured:
             expected = [scale.score(float(value)) for scale, value in zip(shapes.scales, shapes.values[row], strict=True)]
             assert told.values[count:] == pytest.approx(expected, abs=1e-5)
     fresh = conditions.fresh(np.zeros(count, np.float32), 0, 1.0, content.images[0].intensity)

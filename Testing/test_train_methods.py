@@ -22,16 +22,18 @@ from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.dataset import CHANGED, HEALTHY, PART, TUMOR, TrainingData, save_training_data
 from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.methods import METHODS
+from TumorSynthLib.nets.unet import BridgeUNet
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.train.__main__ import app
 from TumorSynthLib.train.balance import GradientBalance
-from TumorSynthLib.train.bridge import boxed_weights, check_methods
+from TumorSynthLib.train.bridge import boxed_weights, check_learns, check_methods
 from TumorSynthLib.train.bridge_trainer import SCORED, BridgeTrainer
 from TumorSynthLib.train.checkpoints import load_best
 from TumorSynthLib.train.export import Folders, export_bundle
 from TumorSynthLib.train.flow_loss import WEIGHTS
 from TumorSynthLib.train.overrides import overridden, values_of
 from TumorSynthLib.train.presets import PRESETS, BridgeStage
+from TumorSynthLib.train.widening import own_weights, widened
 from TumorSynthLib.volume_io import read_mask, read_volume
 
 INFO = {"id": "several", "version": "0.0.1", "intended_use": "tests"}
@@ -79,15 +81,15 @@ def test_all_methods_move_their_own_weights(whole: Path) -> None:
 
 def test_steps_follow_the_methods_by_their_shares() -> None:
     trainer = BridgeTrainer.__new__(BridgeTrainer)
-    trainer.train, trainer.config = stage().train, replace(BRIDGE, methods=METHODS)
+    trainer.train, trainer.learns = stage().train, METHODS
     drawn = [trainer._method(number) for number in range(2000)]
     shares = {name: drawn.count(name) / len(drawn) for name in METHODS}
     assert shares == pytest.approx({"bridge": 3 / 7, "diffusion": 1 / 7, "flow": 3 / 7}, abs=0.03)
-    trainer.config = BRIDGE
-    assert {trainer._method(number) for number in range(100)} == {"bridge"}
+    trainer.learns = ("flow",)
+    assert {trainer._method(number) for number in range(100)} == {"flow"}
 
 
-def test_flow_learns_as_often_from_healthy_places_with_a_changed_look_as_from_tumors() -> None:
+def test_flow_learns_as_often_from_regions_with_a_changed_look_as_from_tumors() -> None:
     kind, weights = np.array([TUMOR, TUMOR, CHANGED, CHANGED, CHANGED, HEALTHY, PART]), np.array([1.0, 3, 1, 1, 2, 9, 9])
     np.testing.assert_allclose(boxed_weights(kind, weights), [0.125, 0.375, 0.125, 0.125, 0.25, 0, 0])
     np.testing.assert_array_equal(boxed_weights(kind[[0, 5]], weights[[0, 5]]), [1.0, 0.0])
@@ -232,6 +234,37 @@ def test_a_bundle_of_the_bridge_alone_learns_the_other_methods(bridge_only: Bund
     assert after["leave.weight"].shape[0] == before["leave.weight"].shape[0] + 1
     kept = bridge_only.statistics("soft-tissue-ct")["glcm_Contrast"]["quantiles"]
     assert several.statistics("soft-tissue-ct")["glcm_Contrast"]["quantiles"] == kept
+
+
+def test_a_method_can_be_added_without_changing_a_bit_of_what_the_bundle_does(
+    data: Path, bridge_only: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(stage(batch=2, steps=4, validate_every=2), learns=("flow",))
+    given: dict[str, Any] = {"init": bridge_only}
+    out = run("bridge", data, None, tmp_path / "whole", settings, **given)  # type: ignore[arg-type]
+    assert followed(out) == ["loss_flow"] * 4
+    state, before = finished(out), bridge_only.weights("bridge")
+    for name in ("network", "average"):
+        own = own_weights(BridgeConfig(**state["config"]), ("flow",))
+        shared = {key: weight[~own[key]] for key, weight in state[name].items()}
+        start = widened(before, BridgeUNet(BridgeConfig(**state["config"])))
+        assert all(torch.equal(weight, start[key].to(weight.dtype)[~own[key]]) for key, weight in shared.items())
+        assert state[name]["leave.weight"][-1].any() and not equal(state["refiner"], state["refiner_average"])
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        interrupted(context, BridgeTrainer, 3)
+        run("bridge", data, None, tmp_path / "killed", settings, **given)  # type: ignore[arg-type]
+    again = run("bridge", data, None, tmp_path / "killed", settings, **given)  # type: ignore[arg-type]
+    assert equal(finished(out)["network"], finished(again)["network"])
+
+
+@pytest.mark.parametrize("learns", [("bridge",), ("bridge", "flow"), ("vae",), ()])
+def test_what_would_change_the_other_methods_is_not_learned_alone(learns: tuple[str, ...]) -> None:
+    with pytest.raises(RequestError, match="learns is") as caught:
+        check_learns(BridgeConfig(methods=METHODS), learns)
+    assert caught.value.code == "train.learns"
+    for fine in (METHODS, ("diffusion",), ("flow",), ("diffusion", "flow")):
+        check_learns(BridgeConfig(methods=METHODS), fine)
+    check_learns(BridgeConfig(), METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,7 +9,7 @@ from torch import Tensor
 from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
-from TumorSynthLib.train.widening import narrowed, widened
+from TumorSynthLib.train.widening import narrowed, own_weights, widened
 
 ALONE = BridgeConfig(
     latent_channels=3, channels=(8, 16), attention=(False, True), heads=2, token_width=12, tokens=tuple("abcde"), domains=4
@@ -161,3 +161,31 @@ def test_a_network_with_fewer_methods_does_with_them_what_the_larger_one_did(met
         wanted = run(larger, replace(given, present=shown), channels)
         found = run(smaller, condition(count, method), channels)
         assert torch.allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("methods", [("flow",), ("diffusion",), ("diffusion", "flow")])
+def test_own_weights_are_those_that_no_other_method_looks_at(methods: tuple[str, ...]) -> None:
+    network = filled(TOGETHER).requires_grad_(True)
+    everything = torch.ones(BATCH, 7, dtype=torch.bool)
+    for method in (name for name in METHODS if name not in methods):
+        channels, count = (4, 7) if method == "flow" else (3, 5)
+        present = everything.clone()
+        present[:, count:] = False
+        for tumor in ((True, True, True), (False, False, False)):
+            given = replace(condition(7, METHODS.index(method), tumor), present=present)
+            run(network, given, channels).square().sum().backward()
+    own = own_weights(TOGETHER, methods)
+    looked_at = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+    assert not any(looked_at[name][own[name]].any() for name in looked_at)
+    assert own["method.weight"].any(dim=1).tolist() == [name in methods for name in METHODS]
+    names = ("enter.weight", "leave.weight", "leave.bias", "tokens.identity", "tokens.gain", "tokens.pool.0.weight")
+    if "flow" in methods:
+        for name in names:
+            # What is not their own does matter to the others; a hidden unit that is off has no gradient, so most must.
+            assert own[name].any() and looked_at[name][~own[name]].ne(0).float().mean() > 0.5
+    else:
+        assert not any(part.any() for name, part in own.items() if name != "method.weight")
+
+
+def test_all_weights_are_the_own_of_all_methods() -> None:
+    assert all(part.all() for part in own_weights(TOGETHER, METHODS).values())

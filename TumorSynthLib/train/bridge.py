@@ -4,7 +4,7 @@ The other methods, where ``network.methods`` names them, share its network: diff
 rectified flow from whole tumors in their boxes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +73,7 @@ def train_bridge(
     network = _codec(codec, init, team.device)
     config, base, scales = _start(content, stage, out, init, network, say if team.leads else silent)
     check_methods(config)
+    check_learns(config, stage.learns)
     check_crop(content, stage, config, network)
     config, shapes = shape_tokens(content, config)
     conditions = Conditions(content, config.tokens, scales, shapes)
@@ -100,7 +101,8 @@ def train_bridge(
     if config.joint:
         boxed = _some(boxed_weights(conditions.kind, weights), "whole tumors, which the method 'flow' learns from")
         draws["flow"] = RegionDraws(content, conditions, boxed, draw, None, Hides.BOX)
-    Loop(BridgeTrainer(draws, cache, validation, config, stage.train, team, base), out, team, say, whole).run()
+    trainer = BridgeTrainer(draws, cache, validation, config, stage.train, team, base, stage.learns)
+    Loop(trainer, out, team, say, whole).run()
     return out
 
 
@@ -125,11 +127,26 @@ def check_methods(config: BridgeConfig) -> None:
             raise RequestError("train.objective", message, f"Choose one of {', '.join(known)}.")
 
 
+def check_learns(config: BridgeConfig, learns: Sequence[str]) -> None:
+    """Whether there is something to learn, and nothing that the bridge alone would change for the others.
+
+    Raises
+    ------
+    RequestError : otherwise.
+    """
+    trained = [method for method in config.methods if method in learns]
+    if not {*learns} <= {*METHODS} or not trained or ("bridge" in trained and trained != [*config.methods]):
+        message = f"learns is {','.join(learns)}; the network has {', '.join(config.methods)}."
+        hint = "Name methods of the network: all of them, or any but the bridge, whose weights all share."
+        raise RequestError("train.learns", message, hint)
+
+
 def boxed_weights(kind: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """How often ``flow`` learns from each region: half the time from whole tumors, half from regions with a changed look.
 
     Around the box of a real tumor there are traces of it; a network that has seen nothing else made tiny tumors or none where
-    there were no traces. Regions with a changed look have the form of a tumor, and healthy tissue up to their border.
+    there were no traces. Of the regions with a changed look every third is a healthy place, cut with a real tumor's shape, with
+    healthy tissue up to its border, and as many lie inside of tumors.
 
     Parameters
     ----------

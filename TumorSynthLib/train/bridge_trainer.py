@@ -1,15 +1,16 @@
 """One step of a training of the bridge and of the methods that share its network, and what is validated and kept of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from TumorSynthLib.configs import BridgeConfig, RefinerConfig, TrainConfig
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.refiner import MaskRefiner
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
 from TumorSynthLib.sampler import processes
@@ -23,7 +24,7 @@ from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.feature_scales import stored_scales
 from TumorSynthLib.train.latents import Hides, LatentCache, Latents, Wanted
 from TumorSynthLib.train.team import Team, generators, gradient_part
-from TumorSynthLib.train.widening import widened
+from TumorSynthLib.train.widening import own_weights, widened
 
 SHARES = {"bridge": 3.0, "diffusion": 1.0, "flow": 3.0}
 """How often a step follows each of the methods. The bridge heals as well, and flow has the mask to learn; what diffusion
@@ -49,6 +50,7 @@ class BridgeTrainer:
     config, train : of the network and of the training.
     team : the processes that train together.
     base : finished weights to start from, of ``bridge`` and, where there is one, of ``refiner``.
+    learns : methods that are trained; weights that the network's other methods use stay as they are, bit for bit.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class BridgeTrainer:
         train: TrainConfig,
         team: Team,
         base: Mapping[str, Mapping[str, Tensor]] | None = None,
+        learns: Sequence[str] = METHODS,
     ) -> None:
+        self.learns = tuple(method for method in config.methods if method in learns)
         self.draws, self.cache, self.validation = draws, cache, validation
         self.config, self.train, self.team, self.device = config, train, team, team.device
         self.processes = processes(config)
@@ -72,7 +76,8 @@ class BridgeTrainer:
             self.network.load_state_dict(widened(base["bridge"], self.network))
         self.network.to(self.device)
         self.average = Average(self.network, train.ema)
-        parameters = list(self.network.parameters())
+        self.partly = limited_to(self.network, own_weights(config, self.learns))
+        parameters = [weight for weight in self.network.parameters() if weight.requires_grad]
         parallel_refiner = None
         if self.refiner is not None:
             if base is not None and "refiner" in base:
@@ -99,7 +104,11 @@ class BridgeTrainer:
                 loss.backward()
             total += float(loss.detach())
         self.balance.limit(self.network.parameters(), method if len(self.config.methods) > 1 else None)
+        before = [weight.detach().clone() for weight, _ in self.partly]
         self.optimizer.step()
+        for (weight, own), old in zip(self.partly, before, strict=True):
+            # Without a gradient a weight would still decay.
+            weight.data = torch.where(own, weight.data, old)
         self.average.update(self.network, number)
         if self.refiner is not None:
             self.refiner_average.update(self.refiner, number)
@@ -108,9 +117,9 @@ class BridgeTrainer:
 
     def _method(self, number: int) -> str:
         """The method that all samples of a step follow."""
-        shares = np.array([SHARES[method] for method in self.config.methods])
+        shares = np.array([SHARES[method] for method in self.learns])
         rng = np.random.default_rng((self.train.seed, number, _METHOD_STREAM))
-        return self.config.methods[int(rng.choice(len(shares), p=shares / shares.sum()))]
+        return self.learns[int(rng.choice(len(shares), p=shares / shares.sum()))]
 
     def _batch(self, rngs: list[np.random.Generator], number: int, method: str) -> tuple[Latents, Condition]:
         samples = [self.draws[method].sample(rng, number) for rng in rngs]
@@ -190,3 +199,26 @@ class BridgeTrainer:
     def panels(self) -> dict[str, np.ndarray]:
         """See ``Validation.panels``."""
         return self.validation.panels(self.average.network, self.processes)
+
+
+def limited_to(network: nn.Module, own: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+    """Let a network learn some of its weights alone.
+
+    Parameters
+    ----------
+    network : the network.
+    own : which of its weights are learned, bool like each weight.
+
+    Returns
+    -------
+    Parameters of which only a part is learned, each with that part, on its device.
+    """
+    partly = []
+    for name, weight in network.named_parameters():
+        part = own[name].to(weight.device)
+        if not part.any():
+            weight.requires_grad_(False)
+        elif not part.all():
+            weight.register_hook(lambda gradient, part=part: gradient * part)
+            partly.append((weight, part))
+    return partly

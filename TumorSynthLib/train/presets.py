@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from TumorSynthLib.configs import BridgeConfig, CodecConfig, DrawConfig, ShapeConfig, TrainConfig
 from TumorSynthLib.errors import RequestError
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.processes.process import PRECONDITIONED
 from TumorSynthLib.train.flow_loss import WEIGHTS
 
@@ -48,6 +49,9 @@ class BridgeStage:
     """How regions are drawn."""
     crop: tuple[int, ...] = (48, 48, 48)
     """Voxels of the working grid that are trained on; the network is convolutional, and half the voxels cost half."""
+    learns: tuple[str, ...] = METHODS
+    """Methods that are trained, of those that the network has. Weights that the others use stay as they are, bit for bit: what
+    a bundle does is not changed by a method that is added to it."""
 
 
 Stage = CodecStage | ShapeStage | BridgeStage

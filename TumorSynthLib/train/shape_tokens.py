@@ -1,11 +1,11 @@
-"""Shape features of the tumors of a training file, for methods that make the mask as well."""
+"""Shape features of tumors, and of regions with a changed look, for methods that make the mask as well."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from TumorSynthLib.configs import SHAPE_TOKENS, BridgeConfig
-from TumorSynthLib.dataset import TUMOR, TrainingData
+from TumorSynthLib.dataset import CHANGED, TUMOR, TrainingData
 from TumorSynthLib.scaling import FeatureScale, fit_scale
 from TumorSynthLib.shape_measure import fast_shape
 from TumorSynthLib.volume import work_grid
@@ -16,7 +16,7 @@ class ShapeTokens:
     """Measured shape features and their scales."""
 
     values: np.ndarray
-    """Shape features of each region, float32 (regions, tokens); NaN where the region is not a whole tumor."""
+    """Shape features of each region, float32 (regions, tokens); NaN where ``flow`` does not learn from it."""
     scales: tuple[FeatureScale, ...]
     """Scale of each token, the same in all domains."""
 
@@ -31,7 +31,7 @@ def shape_tokens(data: TrainingData, config: BridgeConfig) -> tuple[BridgeConfig
     names = config.shape_tokens or SHAPE_TOKENS
     values = np.full((len(data.regions), len(names)), np.nan, dtype=np.float32)
     for row, region in enumerate(data.regions):
-        if region.kind == TUMOR:
+        if region.kind in (TUMOR, CHANGED):
             values[row] = _measured(data, row, names)
     quantiles = config.shape_quantiles or tuple(fit_scale(column).quantiles for column in values.T)
     scales = tuple(FeatureScale(tuple(line)) for line in quantiles)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from TumorSynthLib.configs import BridgeConfig
+from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.unet import BridgeUNet
 
 _POOL = "tokens.pool.0.weight"
@@ -47,12 +48,8 @@ def narrowed(
     weights, config : of the larger network.
     methods : in the order of ``config.methods``, the bridge first.
     """
-    smaller = replace(config, methods=tuple(methods))
-    if "flow" not in methods:
-        smaller = replace(smaller, shape_tokens=(), shape_quantiles=())
-    with torch.device("meta"):
-        fresh = BridgeUNet(smaller).state_dict()
-    made = {}
+    smaller = _narrower(config, methods)
+    fresh, made = _shapes(smaller), {}
     for name, like in fresh.items():
         old = weights[name]
         if name == _POOL:
@@ -64,6 +61,42 @@ def narrowed(
         # The embedding of the one method that is left is a constant, as is what it is added to.
         made["path.weight"] = made["path.weight"] + weights["method.weight"][0]
     return smaller, made
+
+
+def own_weights(config: BridgeConfig, methods: Sequence[str]) -> dict[str, Tensor]:
+    """Which weights some methods do not share with the other methods of the network, bool like each weight.
+
+    Parameters
+    ----------
+    config : of the network.
+    methods : some of ``config.methods``; with all of them every weight is their own.
+    """
+    others = [method for method in config.methods if method not in methods]
+    shapes = {name: weight.shape for name, weight in _shapes(config).items()}
+    own = {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
+    if not others:
+        return own
+    for name, shared in _shapes(_narrower(config, others)).items():
+        if name == _POOL:
+            half, count = shapes[name][1] // 2, shared.shape[1] // 2
+            own[name][:, :count] = own[name][:, half : half + count] = False
+        else:
+            own[name][tuple(slice(size) for size in shared.shape)] = False
+    if "method.weight" in own:
+        own["method.weight"] = torch.tensor([[method in methods] for method in METHODS]).expand(shapes["method.weight"])
+    return own
+
+
+def _narrower(config: BridgeConfig, methods: Sequence[str]) -> BridgeConfig:
+    """The config of a network with some methods alone."""
+    smaller = replace(config, methods=tuple(methods))
+    return smaller if "flow" in methods else replace(smaller, shape_tokens=(), shape_quantiles=())
+
+
+def _shapes(config: BridgeConfig) -> dict[str, Tensor]:
+    """Weights of a network without their values."""
+    with torch.device("meta"):
+        return BridgeUNet(config).state_dict()
 
 
 def _placed(old: Tensor, into: Tensor) -> Tensor:
