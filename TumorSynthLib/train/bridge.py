@@ -145,8 +145,8 @@ def boxed_weights(kind: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """How often ``flow`` learns from each region: half the time from whole tumors, half from regions with a changed look.
 
     Around the box of a real tumor there are traces of it; a network that has seen nothing else made tiny tumors or none where
-    there were no traces. Of the regions with a changed look every third is a healthy place, cut with a real tumor's shape, with
-    healthy tissue up to its border, and as many lie inside of tumors.
+    there were no traces. Of the regions with a changed look two fifths are healthy places, cut with a real tumor's shape,
+    with healthy tissue up to their border, and a third lie inside of tumors.
 
     Parameters
     ----------
