@@ -106,9 +106,10 @@ class BridgeTrainer:
         self.balance.limit(self.network.parameters(), method if len(self.config.methods) > 1 else None)
         before = [weight.detach().clone() for weight, _ in self.partly]
         self.optimizer.step()
-        for (weight, own), old in zip(self.partly, before, strict=True):
-            # Without a gradient a weight would still decay.
-            weight.data = torch.where(own, weight.data, old)
+        with torch.no_grad():
+            for (weight, own), old in zip(self.partly, before, strict=True):
+                # Without a gradient a weight would still decay.
+                weight.copy_(torch.where(own, weight, old))
         self.average.update(self.network, number)
         if self.refiner is not None:
             self.refiner_average.update(self.refiner, number)
