@@ -29,7 +29,7 @@ ALL = (
     Method(
         "flow",
         "rectified flow of tumor and mask (TumorGen)",
-        "Prefer it when only a box is known: it makes shape and texture together, so that they fit each other.",
+        "Prefer it when only a box is known, above all in PET: it makes shape and texture together, to fit each other.",
     ),
 )
 """The order is that of the networks' method embedding."""

@@ -1012,7 +1012,7 @@
       <translation type="unfinished" />
     </message>
     <message>
-      <source>Prefer it when only a box is known: it makes shape and texture together, so that they fit each other.</source>
+      <source>Prefer it when only a box is known, above all in PET: it makes shape and texture together, to fit each other.</source>
       <translation type="unfinished" />
     </message>
     <message>

@@ -44,7 +44,7 @@ def methodWords(method: str) -> MethodWords:
         FLOW: MethodWords(
             _("Flow in a box"),
             _("rectified flow of tumor and mask (TumorGen)"),
-            _("Prefer it when only a box is known: it makes shape and texture together, so that they fit each other."),
+            _("Prefer it when only a box is known, above all in PET: it makes shape and texture together, to fit each other."),
         ),
     }
     return known.get(method, MethodWords(method))
