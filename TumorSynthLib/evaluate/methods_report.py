@@ -96,6 +96,8 @@ def _last(bundle: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def methods_figure(figure: Any, cases: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
     """Quality over arithmetic: realism and control at every number of steps, Dice of mask and image at the usual one."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
     # Without a segmenter there is no Dice.
     panels = figure.subplots(1, 3 if "segmenter" in summary else 2)
     labels = ("Frechet radiomics distance / real-real", "texture as asked, C PCC without calibration", "Dice of mask and image")
@@ -114,6 +116,10 @@ def methods_figure(figure: Any, cases: Sequence[Mapping[str, Any]], summary: Map
         for style, (name, level) in zip(("-", "--", ":", "-."), levels.items(), strict=False):
             panel.axhline(level, color="black", linewidth=0.8, linestyle=style, label=name)
         panel.set_xscale("log")
+        # The usual labels of a range of less than ten times run into each other.
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+        panel.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.margins(x=0.2)
         panel.set_xlabel("GFLOP of a sample")
         panel.set_ylabel(label)
