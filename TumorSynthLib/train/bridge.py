@@ -1,7 +1,7 @@
 """Train the latent Brownian bridge on tumors, on parts of tumors, and on healthy regions with and without their features.
 
 The other methods, where ``network.methods`` names them, share its network: diffusion learns from the same regions, and the
-rectified flow from whole tumors in their boxes.
+rectified flow from whole tumors and regions with a changed look, each in its box.
 """
 
 from collections.abc import Mapping, Sequence

@@ -48,7 +48,9 @@ def narrowed(
     weights, config : of the larger network.
     methods : in the order of ``config.methods``, the bridge first.
     """
-    smaller = _narrower(config, methods)
+    smaller = replace(config, methods=tuple(methods))
+    if "flow" not in methods:
+        smaller = replace(smaller, shape_tokens=(), shape_quantiles=())
     fresh, made = _shapes(smaller), {}
     for name, like in fresh.items():
         old = weights[name]
@@ -76,21 +78,13 @@ def own_weights(config: BridgeConfig, methods: Sequence[str]) -> dict[str, Tenso
     own = {name: torch.ones(shape, dtype=torch.bool) for name, shape in shapes.items()}
     if not others:
         return own
-    for name, shared in _shapes(_narrower(config, others)).items():
-        if name == _POOL:
-            half, count = shapes[name][1] // 2, shared.shape[1] // 2
-            own[name][:, :count] = own[name][:, half : half + count] = False
-        else:
-            own[name][tuple(slice(size) for size in shared.shape)] = False
-    if "method.weight" in own:
-        own["method.weight"] = torch.tensor([[method in methods] for method in METHODS]).expand(shapes["method.weight"])
+    places = {name: torch.arange(shape.numel()).view(shape) for name, shape in shapes.items()}
+    # The embeddings of all methods are kept together, and that of the bridge alone is added to another weight.
+    places["method.weight"].zero_()
+    for name, shared in narrowed(places, config, others)[1].items():
+        own[name].view(-1)[shared.flatten()] = False
+    own["method.weight"] = torch.tensor([[method in methods] for method in METHODS]).expand(shapes["method.weight"])
     return own
-
-
-def _narrower(config: BridgeConfig, methods: Sequence[str]) -> BridgeConfig:
-    """The config of a network with some methods alone."""
-    smaller = replace(config, methods=tuple(methods))
-    return smaller if "flow" in methods else replace(smaller, shape_tokens=(), shape_quantiles=())
 
 
 def _shapes(config: BridgeConfig) -> dict[str, Tensor]:
