@@ -21,7 +21,7 @@ from TumorSynthLib.bundle import Bundle, load_bundle
 from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.dataset import CHANGED, HEALTHY, PART, TUMOR, TrainingData, save_training_data
 from TumorSynthLib.errors import DataError, RequestError
-from TumorSynthLib.methods import METHODS
+from TumorSynthLib.methods import HEALING, METHODS
 from TumorSynthLib.nets.unet import BridgeUNet
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.train.__main__ import app
@@ -33,7 +33,7 @@ from TumorSynthLib.train.export import Folders, export_bundle
 from TumorSynthLib.train.flow_loss import WEIGHTS
 from TumorSynthLib.train.overrides import overridden, values_of
 from TumorSynthLib.train.presets import PRESETS, BridgeStage
-from TumorSynthLib.train.widening import own_weights, widened
+from TumorSynthLib.train.widening import healing_weights, own_weights, widened
 from TumorSynthLib.volume_io import read_mask, read_volume
 
 INFO = {"id": "several", "version": "0.0.1", "intended_use": "tests"}
@@ -257,12 +257,53 @@ def test_a_method_can_be_added_without_changing_a_bit_of_what_the_bundle_does(
     assert equal(finished(out)["network"], finished(again)["network"])
 
 
-@pytest.mark.parametrize("learns", [("bridge",), ("bridge", "flow"), ("vae",), ()])
+def test_healing_can_be_trained_without_changing_a_bit_of_any_tumor(
+    data: Path, several: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = stage(batch=2, steps=4, validate_every=2, learning_rate=1e-2)
+    settings = replace(settings, learns=(HEALING,), network=replace(settings.network, healing_rank=2))
+    given: dict[str, Any] = {"init": several}
+    out = run("bridge", data, None, tmp_path / "whole", settings, **given)  # type: ignore[arg-type]
+    assert followed(out) == ["loss"] * 4
+    assert {"healthy"} <= logged(out)[-1].keys() and "tumor" not in logged(out)[-1]
+    state = finished(out)
+    config = BridgeConfig(**state["config"])
+    own, before = healing_weights(config), widened(several.weights("bridge"), BridgeUNet(config))
+    for name in ("network", "average"):
+        assert all(
+            torch.equal(weight[~own[key]], before[key].to(weight.dtype)[~own[key]]) for key, weight in state[name].items()
+        )
+        assert all(not weight.any() for key, weight in before.items() if key.endswith("healing.1.1.weight"))
+        assert all(weight.any() for key, weight in state[name].items() if key.endswith("healing.1.1.weight"))
+        assert not torch.equal(state[name]["path.weight"][0], before["path.weight"][0])
+    assert equal(state["refiner"], several.weights("refiner"))
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        interrupted(context, BridgeTrainer, 3)
+        run("bridge", data, None, tmp_path / "killed", settings, **given)  # type: ignore[arg-type]
+    again = run("bridge", data, None, tmp_path / "killed", settings, **given)  # type: ignore[arg-type]
+    assert equal(state["network"], finished(again)["network"])
+    export_bundle(data, Folders(None, out, None), tmp_path / "bundle", INFO, base=several)
+    healer = load_bundle(tmp_path / "bundle")
+    assert healer.network("bridge")["healing_rank"] == 2 and healer.methods == METHODS
+    # Trained on, it keeps its rank, whatever the preset has.
+    more = run("bridge", data, None, tmp_path / "more", stage(batch=2, steps=1), init=healer)  # type: ignore[arg-type]
+    assert BridgeConfig(**finished(more)["config"]).healing_rank == 2
+
+
+def test_healing_needs_healthy_regions(data: Path, several: Bundle, content: TrainingData, tmp_path: Path) -> None:
+    parts = tuple(replace(region, kind=PART) if region.kind == HEALTHY else region for region in content.regions)
+    save_training_data(tmp_path / "tumors.npz", replace(content, regions=parts))
+    settings = replace(stage(batch=2, steps=1), learns=(HEALING,))
+    with pytest.raises(DataError, match="no healthy regions"):
+        run("bridge", tmp_path / "tumors.npz", None, tmp_path / "out", settings, init=several)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("learns", [("bridge",), ("bridge", "flow"), ("vae",), (), (HEALING, "flow")])
 def test_what_would_change_the_other_methods_is_not_learned_alone(learns: tuple[str, ...]) -> None:
     with pytest.raises(RequestError, match="learns is") as caught:
         check_learns(BridgeConfig(methods=METHODS), learns)
     assert caught.value.code == "train.learns"
-    for fine in (METHODS, ("diffusion",), ("flow",), ("diffusion", "flow")):
+    for fine in (METHODS, ("diffusion",), ("flow",), ("diffusion", "flow"), (HEALING,)):
         check_learns(BridgeConfig(methods=METHODS), fine)
     check_learns(BridgeConfig(), METHODS)
 

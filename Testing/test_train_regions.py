@@ -242,7 +242,7 @@ def test_held_out_patients_are_never_drawn_and_tumors_are_half_of_what_is(conten
 
 def test_a_condition_gives_tumors_the_tumor_path_and_healthy_tissue_both() -> None:
     kind = np.array([0, 1] * 1000 + [HEALTHY] * 2000)
-    present, tumor = draw_condition(np.random.default_rng(0), kind, 10)
+    present, tumor = draw_condition(np.random.default_rng(0), kind, 10, 0.1)
     assert tumor[:2000].all() and tumor[2000:].mean() == pytest.approx(0.1, abs=0.03)
     assert not present[~tumor].any()
     bare = ~present[:2000].any(axis=1)

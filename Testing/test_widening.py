@@ -9,7 +9,7 @@ from torch import Tensor
 from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
-from TumorSynthLib.train.widening import narrowed, own_weights, widened
+from TumorSynthLib.train.widening import healing_weights, narrowed, own_weights, widened
 
 ALONE = BridgeConfig(
     latent_channels=3, channels=(8, 16), attention=(False, True), heads=2, token_width=12, tokens=tuple("abcde"), domains=4
@@ -189,3 +189,49 @@ def test_own_weights_are_those_that_no_other_method_looks_at(methods: tuple[str,
 
 def test_all_weights_are_the_own_of_all_methods() -> None:
     assert all(part.all() for part in own_weights(TOGETHER, METHODS).values())
+
+
+HEALED = (False, False, False)
+
+
+def test_a_healing_change_begins_without_effect_and_then_reaches_healthy_tissue_alone() -> None:
+    plain = filled(TOGETHER)
+    ranked = grown(replace(TOGETHER, healing_rank=2), plain)
+    mixed = condition(7, tumor=(True, False, True))
+    assert all(torch.equal(run(ranked, given), run(plain, given)) for given in (mixed, condition(7, tumor=HEALED)))
+    for name, part in healing_weights(ranked.config).items():
+        ranked.state_dict()[name][part] += 0.3
+    before, after = run(plain, mixed), run(ranked, mixed)
+    assert torch.equal(after[[0, 2]], before[[0, 2]]) and changed(before[1:2], after[1:2])
+    # Alone in a batch a healthy sample comes out as beside tumors.
+    assert torch.allclose(run(ranked, condition(7, tumor=HEALED))[1], after[1], atol=1e-5)
+
+
+def test_healing_weights_are_those_that_no_tumor_looks_at_and_all_of_them_learn() -> None:
+    config = replace(TOGETHER, healing_rank=2)
+    own, network = healing_weights(config), grown(config, filled(TOGETHER)).requires_grad_(True)
+    for method, name in enumerate(METHODS):
+        run(network, condition(7, method, (True, True, True)), 4 if name == "flow" else 3).square().sum().backward()
+    looked_at = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+    assert not any(looked_at[name][own[name]].any() for name in looked_at)
+    network.zero_grad(set_to_none=True)
+    # The second factor learns first, then, as it is zero no more, the first.
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            weight += 0.1 * name.endswith((".healing.0.1.weight", ".healing.1.1.weight"))
+    run(network, condition(7, tumor=HEALED)).sub(1.0).square().sum().backward()
+    # Keys have no offset that matters: softmax takes it away.
+    silent = [name for name, weight in network.named_parameters() if own[name].any() and not weight.grad[own[name]].any()]
+    assert silent == [] and sum(part.any().item() for part in own.values()) > 20
+    assert not healing_weights(TOGETHER)["enter.weight"].any() and own["path.weight"].any(dim=1).tolist() == [True, False]
+
+
+def test_a_network_with_fewer_methods_heals_as_the_larger_one_did() -> None:
+    config = replace(TOGETHER, healing_rank=2)
+    larger = filled(config)
+    smaller_config, weights = narrowed(larger.state_dict(), config, ("bridge",))
+    smaller = BridgeUNet(smaller_config)
+    smaller.load_state_dict(weights)
+    given = condition(7, tumor=HEALED)
+    found = run(smaller, condition(5, tumor=HEALED))
+    assert smaller_config.healing_rank == 2 and torch.allclose(found, run(larger, given), atol=1e-5)

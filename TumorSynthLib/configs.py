@@ -220,6 +220,9 @@ class BridgeConfig:
     leveled: bool = False
     """Whether a tumor whose mean is known starts from a flat region of that mean, rather than from the fill; see
     ``conditioning.leveled``."""
+    healing_rank: int = 0
+    """Rank of the change that healthy tissue has of its own in every convolution of the residual blocks; 0: none. See
+    ``nets.unet.ResBlock``."""
 
     @property
     def all_tokens(self) -> tuple[str, ...]:

@@ -35,6 +35,8 @@ ALL = (
 """The order is that of the networks' method embedding."""
 METHODS = tuple(method.name for method in ALL)
 """Their names."""
+HEALING = "healing"
+"""What takes a tumor away: the bridge's other path, which is no method of making one, but can be trained alone like one."""
 
 
 def told() -> str:

@@ -79,25 +79,45 @@ class Tokens(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions with a FiLM in between."""
+    """Two convolutions with a FiLM in between, to which healthy tissue adds a change of its own, as with Eq. 8's switch.
 
-    def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
+    Healing and making tumors pull the same weights to different places. A change of low rank, which factors into a convolution
+    to a few channels and one of single voxels, parts them at a small part of the cost of a second network, and can be learned
+    after all else without touching it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, healing_rank: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.GroupNorm(8, inputs), nn.GroupNorm(8, outputs)
         self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1)
+        ranks = [healing_rank] if healing_rank else []
+        self.healing = nn.ModuleList([_low_rank(count, outputs, rank) for rank in ranks for count in (inputs, outputs)])
         self.film = nn.Linear(embedding, 2 * outputs)
         self.skip = nn.Conv3d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, tumor: Tensor) -> Tensor:
         """(B, inputs, d, h, w) to (B, outputs, d, h, w)."""
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self._convolved(0, F.silu(self.norm1(x)), tumor)
         scale, shift = self.film(embedding)[:, :, None, None, None].chunk(2, dim=1)
-        h = self.conv2(F.silu(self.norm2(h) * (1.0 + scale) + shift))
+        h = self._convolved(1, F.silu(self.norm2(h) * (1.0 + scale) + shift), tumor)
         return self.skip(x) + h
+
+    def _convolved(self, number: int, x: Tensor, tumor: Tensor) -> Tensor:
+        made: Tensor = (self.conv1, self.conv2)[number](x)
+        if not len(self.healing) or bool(tumor.all()):
+            return made
+        return made + self.healing[number](x) * ~tumor[:, None, None, None, None]
+
+
+def _low_rank(inputs: int, outputs: int, rank: int) -> nn.Sequential:
+    """A convolution of a low rank that begins as zero."""
+    change = nn.Sequential(nn.Conv3d(inputs, rank, 3, padding=1, bias=False), nn.Conv3d(rank, outputs, 1, bias=False))
+    nn.init.zeros_(next(change[1].parameters()))
+    return change
 
 
 class SwitchAttention(nn.Module):
@@ -143,12 +163,12 @@ class Stage(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, embedding: int, config: BridgeConfig, attention: bool) -> None:
         super().__init__()
-        self.block = ResBlock(inputs, outputs, embedding)
+        self.block = ResBlock(inputs, outputs, embedding, config.healing_rank)
         self.attention = SwitchAttention(outputs, config.token_width, config.heads) if attention else None
 
     def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor, exists: Tensor, tumor: Tensor) -> Tensor:
         """(B, inputs, d, h, w) to (B, outputs, d, h, w)."""
-        x = self.block(x, embedding)
+        x = self.block(x, embedding, tumor)
         return x if self.attention is None else self.attention(x, tokens, exists, tumor)
 
 

@@ -4,7 +4,7 @@ The other methods, where ``network.methods`` names them, share its network: diff
 rectified flow from whole tumors and regions with a changed look, each in its box.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import BridgeConfig, from_dict
 from TumorSynthLib.dataset import CHANGED, HEALTHY, TUMOR, TrainingData, load_training_data
 from TumorSynthLib.errors import DataError, RequestError
-from TumorSynthLib.methods import METHODS
+from TumorSynthLib.methods import HEALING, METHODS
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.processes.process import PRECONDITIONED, RESIDUAL
 from TumorSynthLib.sampler import processes
@@ -76,13 +76,17 @@ def train_bridge(
     check_learns(config, stage.learns)
     check_crop(content, stage, config, network)
     config, shapes = shape_tokens(content, config)
-    conditions = Conditions(content, config.tokens, scales, shapes)
+    conditions, healing = Conditions(content, config.tokens, scales, shapes), stage.learns == (HEALING,)
     held = np.array([is_validation(content.images[region.image].patient) for region in content.regions])
     chosen = np.flatnonzero(~held) if not held.all() else np.arange(len(held))
     weights = region_weights(conditions.kind, conditions.domain, chosen)
+    if healing:
+        weights = _some(np.where(conditions.kind == HEALTHY, weights, 0.0), "healthy regions, which healing learns from")
     fresh = None
     if stage.draw.fresh > 0.0:
-        fresh = fresh_regions(data, content, config.tokens, stage.train.seed, 2 * stage.draw.window)
+        # What is healed is not asked for by its features.
+        tokens = () if healing else config.tokens
+        fresh = fresh_regions(data, content, tokens, stage.train.seed, 2 * stage.draw.window)
         if team.leads and not says_where_tumors_are(content.images):
             say("This training file does not say where all tumors are; prepare it again, lest one be taken for healthy tissue.")
     draw, precision = stage.draw, stage.train.precision
@@ -90,15 +94,16 @@ def train_bridge(
         LatentCache(network, team.device, precision, stage.crop, gb, draw.binary) for gb in (draw.memory_gb, 1.0)
     )
     config = with_residual_sd(config, content, conditions, chosen, held_cache)
-    validation = Validation(content, conditions, np.flatnonzero(held), held_cache, config.leveled)
+    validation = Validation(content, conditions, np.flatnonzero(held), held_cache, config.leveled, healing)
     regions = RegionDraws(content, conditions, weights, draw, fresh)
-    draws = dict.fromkeys(config.methods, regions)
-    if "diffusion" in config.methods and draw.largest_mm > 0.0:
+    methods = () if healing else config.methods
+    draws = dict.fromkeys(("bridge", *methods), regions)
+    if "diffusion" in methods and draw.largest_mm > 0.0:
         small = equivalent_diameters(content) <= draw.largest_mm
         what = f"tumors of at most {draw.largest_mm:g} mm, which the method 'diffusion' is to learn from"
         early = _some(np.where(small & (conditions.kind != HEALTHY), weights, 0.0), what)
         draws["diffusion"] = RegionDraws(content, conditions, early, draw, None)
-    if config.joint:
+    if "flow" in methods:
         boxed = _some(boxed_weights(conditions.kind, weights), "whole tumors, which the method 'flow' learns from")
         draws["flow"] = RegionDraws(content, conditions, boxed, draw, None, Hides.BOX)
     trainer = BridgeTrainer(draws, cache, validation, config, stage.train, team, base, stage.learns)
@@ -127,17 +132,21 @@ def check_methods(config: BridgeConfig) -> None:
             raise RequestError("train.objective", message, f"Choose one of {', '.join(known)}.")
 
 
-def check_learns(config: BridgeConfig, learns: Sequence[str]) -> None:
+def check_learns(config: BridgeConfig, learns: tuple[str, ...]) -> None:
     """Whether there is something to learn, and nothing that the bridge alone would change for the others.
+
+    Healing alone touches no tumor, whatever the methods.
 
     Raises
     ------
     RequestError : otherwise.
     """
     trained = [method for method in config.methods if method in learns]
+    if learns == (HEALING,):
+        return
     if not {*learns} <= {*METHODS} or not trained or ("bridge" in trained and trained != [*config.methods]):
         message = f"learns is {','.join(learns)}; the network has {', '.join(config.methods)}."
-        hint = "Name methods of the network: all of them, or any but the bridge, whose weights all share."
+        hint = f"Name methods of the network: all of them, or any but the bridge, whose weights all share; or {HEALING} alone."
         raise RequestError("train.learns", message, hint)
 
 
@@ -206,6 +215,8 @@ def _start(
     if more:
         # What the bundle's network learned is the start of the other methods too.
         config = replace(config, methods=(*config.methods, *more))
+    if not config.healing_rank:
+        config = replace(config, healing_rank=stage.network.healing_rank)
     scales, refitted = bundle_scales(content, config.tokens, init)
     say(f"Feature scales are those of bundle '{init.id}'" + (f", refitted for {', '.join(refitted)}." if refitted else "."))
     return config, {name: init.weights(name) for name in ("bridge", "refiner") if name in init.configs}, scales

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from TumorSynthLib.configs import BridgeConfig, RefinerConfig, TrainConfig
-from TumorSynthLib.methods import METHODS
+from TumorSynthLib.methods import HEALING, METHODS
 from TumorSynthLib.nets.refiner import MaskRefiner
 from TumorSynthLib.nets.unet import BridgeUNet, Condition
 from TumorSynthLib.sampler import processes
@@ -24,7 +24,7 @@ from TumorSynthLib.train.draws import RegionDraws
 from TumorSynthLib.train.feature_scales import stored_scales
 from TumorSynthLib.train.latents import Hides, LatentCache, Latents, Wanted
 from TumorSynthLib.train.team import Team, generators, gradient_part
-from TumorSynthLib.train.widening import own_weights, widened
+from TumorSynthLib.train.widening import healing_weights, own_weights, widened
 
 SHARES = {"bridge": 3.0, "diffusion": 1.0, "flow": 3.0}
 """How often a step follows each of the methods. The bridge heals as well, and flow has the mask to learn; what diffusion
@@ -32,8 +32,11 @@ learns of tumors the bridge learns too."""
 _METHOD_STREAM = 11
 WITHOUT_LEVEL = 0.1
 """Share of the tumors that start from the fill although their mean is known, so that nothing need be asked."""
-AT_THE_START = 0.2
-"""Share of the samples trained where sampling starts, at t = 1: all there is at one step, and the posterior mean."""
+AT_THE_START, HEALING_AT_THE_START = 0.2, 0.8
+"""Share of the samples trained where sampling starts, at t = 1: all there is at one step, and the posterior mean. The second
+where healing alone is learned, which takes one step."""
+ASKED = 0.1
+"""Share of the healthy regions whose features are asked for, where the others are healed."""
 
 SCORED = ("healthy", "tumor", "diffusion", "flow")
 """Validations that make the score, which the best weights are chosen by."""
@@ -50,7 +53,7 @@ class BridgeTrainer:
     config, train : of the network and of the training.
     team : the processes that train together.
     base : finished weights to start from, of ``bridge`` and, where there is one, of ``refiner``.
-    learns : methods that are trained; weights that the network's other methods use stay as they are, bit for bit.
+    learns : methods that are trained, or ``HEALING`` alone; weights that anything else uses stay as they are, bit for bit.
     """
 
     def __init__(
@@ -64,7 +67,8 @@ class BridgeTrainer:
         base: Mapping[str, Mapping[str, Tensor]] | None = None,
         learns: Sequence[str] = METHODS,
     ) -> None:
-        self.learns = tuple(method for method in config.methods if method in learns)
+        self.healing = tuple(learns) == (HEALING,)
+        self.learns = ("bridge",) if self.healing else tuple(method for method in config.methods if method in learns)
         self.draws, self.cache, self.validation = draws, cache, validation
         self.config, self.train, self.team, self.device = config, train, team, team.device
         self.processes = processes(config)
@@ -76,7 +80,7 @@ class BridgeTrainer:
             self.network.load_state_dict(widened(base["bridge"], self.network))
         self.network.to(self.device)
         self.average = Average(self.network, train.ema)
-        self.partly = limited_to(self.network, own_weights(config, self.learns))
+        self.partly = limited_to(self.network, healing_weights(config) if self.healing else own_weights(config, self.learns))
         parameters = [weight for weight in self.network.parameters() if weight.requires_grad]
         parallel_refiner = None
         if self.refiner is not None:
@@ -125,8 +129,8 @@ class BridgeTrainer:
     def _batch(self, rngs: list[np.random.Generator], number: int, method: str) -> tuple[Latents, Condition]:
         samples = [self.draws[method].sample(rng, number) for rng in rngs]
         rows = [row for row, _ in samples]
-        heals = method == "bridge"
-        shown = [draw_condition(rng, np.array([row.kind]), len(row.values), heals) for rng, row in zip(rngs, rows, strict=True)]
+        asked = 0.0 if self.healing else ASKED if method == "bridge" else 1.0
+        shown = [draw_condition(rng, np.array([row.kind]), len(row.values), asked) for rng, row in zip(rngs, rows, strict=True)]
         present, tumor = (np.concatenate(parts) for parts in zip(*shown, strict=True))
         parts = zip(rngs, samples, tumor, strict=True)
         wanted = [self._wanted(rng, row, item, method if path else "") for rng, (row, item), path in parts]
@@ -146,7 +150,8 @@ class BridgeTrainer:
 
     def _noise(self, rngs: list[np.random.Generator], latents: Latents) -> tuple[Tensor, Tensor]:
         """Times (B,) on the grid of the bridge's time steps, and noise like the latents."""
-        drawn = [1.0 if rng.random() < AT_THE_START else rng.random() for rng in rngs]
+        start = HEALING_AT_THE_START if self.healing else AT_THE_START
+        drawn = [1.0 if rng.random() < start else rng.random() for rng in rngs]
         t = torch.tensor([math.ceil(u * self.config.steps) / self.config.steps for u in drawn])
         noise = np.stack([rng.standard_normal(latents.x0.shape[1:], dtype=np.float32) for rng in rngs])
         return t.to(self.device), torch.from_numpy(noise).to(self.device)

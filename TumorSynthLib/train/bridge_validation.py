@@ -21,6 +21,8 @@ from TumorSynthLib.train.latents import Hides, LatentCache, Latents
 
 MOST = 64
 """Regions validated on, of each plan."""
+PICTURED = ("healthy", "tumor", "diffusion", "flow")
+"""Plans that are shown in pictures."""
 _AT_ONCE = 32
 _LEAST = 1e-4
 """Mean squared error of a latent that is none: without it a region that is all but its own fill would count most."""
@@ -51,18 +53,27 @@ class Validation:
     held : those of held-out patients.
     cache : encodes them.
     leveled : whether tumors start from the level that is asked for.
+    healing : whether nothing but healing is validated, as nothing else is learned.
     """
 
     def __init__(
-        self, data: TrainingData, conditions: Conditions, held: np.ndarray, cache: LatentCache, leveled: bool = False
+        self,
+        data: TrainingData,
+        conditions: Conditions,
+        held: np.ndarray,
+        cache: LatentCache,
+        leveled: bool = False,
+        healing: bool = False,
     ) -> None:
         self.data, self.conditions, self.cache, self.leveled = data, conditions, cache, leveled
         healthy = held[conditions.kind[held] == HEALTHY][::3][:MOST]
         changed = held[conditions.kind[held] == CHANGED][::3][:MOST]
         tumors = held[(conditions.kind[held] != HEALTHY) & (conditions.kind[held] != CHANGED)][:MOST]
         whole = held[conditions.kind[held] == TUMOR][:MOST]
-        self.plans = {
-            "healthy": Plan(healthy, healthy, False, False),
+        self.plans = {"healthy": Plan(healthy, healthy, False, False)}
+        if healing:
+            return
+        self.plans |= {
             "tumor": Plan(tumors, tumors, True, True),
             "free": Plan(tumors, tumors, False, True),
             "swapped": Plan(tumors, np.roll(tumors, len(tumors) // 2), True, True),
@@ -85,10 +96,9 @@ class Validation:
     def panels(self, network: BridgeUNet, processes: Mapping[str, Process]) -> dict[str, np.ndarray]:
         """For three regions of a kind, side by side: what sampling starts from, the truth, and one step's prediction."""
         found = {}
-        for name in ("healthy", "tumor", "diffusion", "flow"):
-            plan = self.plans[name]
+        for name, plan in self.plans.items():
             some = replace(plan, rows=plan.rows[:3], sources=plan.sources[:3])
-            if len(some.rows) and plan.method in processes:
+            if name in PICTURED and len(some.rows) and plan.method in processes:
                 latents, made = self._made(some, network, processes[plan.method])
                 codes = [z[:, : self.cache.codec.config.latent_channels] for z in (latents.y, latents.x0, made)]
                 columns = [decoded(self.cache.codec, z, self.cache.precision) for z in codes]

@@ -86,8 +86,11 @@ class Conditions:
         return Row(self.values[index], self.known[index], int(self.domain[index]), spacing, kind, level)
 
     def fresh(self, raw: np.ndarray, domain: int, spacing: float, intensity: Intensity) -> Row:
-        """The condition of a healthy region that is not in the training file, with the given features in domain values."""
-        raw = np.concatenate([raw, np.full(len(self.shape_scales), np.nan, dtype=np.float32)])
+        """The condition of a healthy region that is not in the training file, with the given features in domain values.
+
+        Tokens without a feature, the last ones, are not known.
+        """
+        raw = np.concatenate([raw, np.full(self.raw.shape[1] - len(raw), np.nan, dtype=np.float32)])
         return Row(self._scores(raw, domain), np.isfinite(raw), domain, spacing, HEALTHY, self._level(raw, intensity))
 
     def _level(self, raw: np.ndarray, intensity: Intensity) -> float | None:
@@ -135,16 +138,16 @@ def region_weights(kind: np.ndarray, domain: np.ndarray, chosen: np.ndarray) -> 
     return np.asarray(weights / weights.sum())
 
 
-def draw_condition(rng: np.random.Generator, kind: np.ndarray, count: int, heals: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def draw_condition(rng: np.random.Generator, kind: np.ndarray, count: int, asked: float) -> tuple[np.ndarray, np.ndarray]:
     """Which features each sample is given, bool (B, count), and whether it takes the tumor path, bool (B,).
 
-    Healthy regions take the healthy path nine times out of ten, where the method ``heals``, else the tumor path with most of
-    their features: any region teaches what a feature looks like, and those with a changed look, which keep most features too,
-    that it does not follow from the surroundings. Tumors lose all features in 15 % (the average tumor, for guidance), keep each
+    Healthy regions are healed but for a share, ``asked``, that takes the tumor path with most of their features: any region
+    teaches what a feature looks like, and those with a changed look, which keep most features too, that it does not follow from
+    the surroundings. Tumors lose all features in 15 % (the average tumor, for guidance), keep each
     with a probability of 0.85, or with one drawn for the sample, so that any subset may be asked for.
     """
     size = len(kind)
-    tumor = (kind != HEALTHY) | (rng.random(size) < 0.1) | (not heals)
+    tumor = (kind != HEALTHY) | (rng.random(size) < asked)
     real = (kind != HEALTHY) & (kind != CHANGED)
     keep = np.where(rng.random(size) < 0.6, 0.85, rng.random(size))
     keep = np.where(real, keep, np.maximum(keep, 0.5))

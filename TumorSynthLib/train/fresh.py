@@ -53,7 +53,7 @@ class FreshRegions:
     ----------
     data : training file; images of held-out patients, and those in which nobody found a healthy place, are left alone.
     bank : shapes to cut with.
-    tokens : names of the features to measure.
+    tokens : names of the features to measure; none where nobody asks for them.
     seed : of the sequence.
     kept : regions kept in memory.
     """
@@ -114,7 +114,11 @@ class FreshRegions:
         image = self.data.images[number]
         u = image.counts[box.slices] * np.float32(image.step)
         try:
-            measured = measure_texture(u, mask, image.geometry.cropped(box), image.domain.radiomics, self.tokens)
+            measured = (
+                measure_texture(u, mask, image.geometry.cropped(box), image.domain.radiomics, self.tokens)
+                if self.tokens
+                else {}
+            )
         except FeatureError:
             return None
         features = np.array([measured[name] for name in self.tokens], dtype=np.float32)

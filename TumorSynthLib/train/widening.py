@@ -11,13 +11,17 @@ from TumorSynthLib.methods import METHODS
 from TumorSynthLib.nets.unet import BridgeUNet
 
 _POOL = "tokens.pool.0.weight"
+_HEALING = (".healing.", ".own.")
+_INWARD = (".healing.0.0.weight", ".healing.1.0.weight")
+_PATH = "path.weight"
 
 
 def widened(weights: Mapping[str, Tensor], network: BridgeUNet) -> dict[str, Tensor]:
     """Weights that fit the network and do with the old tokens and channels what they did.
 
     Old channels and tokens come first in the network, so old weights keep their places. New input channels and new tokens' part
-    in the pooled features have weight zero; the identity of a new token is the network's own random one.
+    in the pooled features have weight zero; the identity of a new token is the network's own random one. So is the first factor
+    of a healing change, whose second is zero: were both, neither would ever learn.
 
     Parameters
     ----------
@@ -28,7 +32,7 @@ def widened(weights: Mapping[str, Tensor], network: BridgeUNet) -> dict[str, Ten
     for name, like in fresh.items():
         old = weights.get(name)
         if old is None:
-            made[name] = torch.zeros_like(like)
+            made[name] = like if name.endswith(_INWARD) else torch.zeros_like(like)
         elif old.shape == like.shape:
             made[name] = old
         elif name == _POOL:
@@ -61,8 +65,15 @@ def narrowed(
             made[name] = old[tuple(slice(size) for size in like.shape)].contiguous()
     if "method.weight" in weights and "method.weight" not in fresh:
         # The embedding of the one method that is left is a constant, as is what it is added to.
-        made["path.weight"] = made["path.weight"] + weights["method.weight"][0]
+        made[_PATH] = made[_PATH] + weights["method.weight"][0]
     return smaller, made
+
+
+def healing_weights(config: BridgeConfig) -> dict[str, Tensor]:
+    """Which weights only healthy tissue uses, bool like each weight; no tumor of any method depends on them."""
+    own = {name: torch.full(weight.shape, any(part in name for part in _HEALING)) for name, weight in _shapes(config).items()}
+    own[_PATH][0] = True
+    return own
 
 
 def own_weights(config: BridgeConfig, methods: Sequence[str]) -> dict[str, Tensor]:

@@ -1,6 +1,8 @@
 """The module ``qt``: PySide6's classes in one place, with what PythonQt does differently."""
 
+import atexit
 import collections
+import shutil
 import sys
 import tempfile
 import types
@@ -104,6 +106,7 @@ def _isolateSettings() -> None:
     QtCore.QCoreApplication.setOrganizationName("NA-MIC")
     QtCore.QCoreApplication.setApplicationName("Slicer")
     folder = tempfile.mkdtemp(prefix="tumorsynth-settings-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
     for scope in (QtCore.QSettings.Scope.UserScope, QtCore.QSettings.Scope.SystemScope):
         QtCore.QSettings.setPath(QtCore.QSettings.Format.IniFormat, scope, folder)
