@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -218,14 +219,21 @@ def test_no_command_at_all_shows_the_help(call: Any) -> None:
     assert outcome.stderr.startswith("Usage: ") and "\n  insert " in outcome.stderr
 
 
-def test_a_bar_is_drawn_only_where_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_is_drawn_on_a_terminal_and_a_line_a_minute_written_to_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    log, now = io.StringIO(), [1000.0]
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with progress_bar(quiet=False) as progress:
-        assert progress is None
+        assert progress is not None
+        for second in range(0, 200, 10):
+            now[0] = 1000.0 + second
+            progress("making", second / 400)
+    assert log.getvalue().splitlines() == [f"making: {15 * minute}% after {minute} min" for minute in (1, 2, 3)]
+    monkeypatch.undo()
     monkeypatch.setattr(sys, "stderr", Terminal())
     with progress_bar(quiet=True) as progress:
         assert progress is None

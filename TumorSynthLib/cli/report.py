@@ -1,7 +1,8 @@
-"""What the program shows: a progress bar on stderr, and results for people or, as JSON, for machines."""
+"""What the program shows: progress on stderr, and results for people or, as JSON, for machines."""
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +14,24 @@ from TumorSynthLib.result import plain, read_result
 
 Progress = Callable[[str, float], None]
 
+EVERY_SECONDS = 60.0
+"""Time between two lines that a log gets."""
 _ALWAYS = ("shape_VoxelVolume", "shape_Sphericity", "firstorder_Mean")
 
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress | None]:
-    """A callback (stage, fraction done) that draws a bar, or None where nobody is watching.
+    """A callback (stage, fraction done) that draws a bar on a terminal, and elsewhere, as in a log, writes a line a minute.
 
     Parameters
     ----------
-    quiet : draw nothing, even on a terminal.
+    quiet : show nothing; there is no callback then.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        yield _line_a_minute()
         return
     from tqdm import tqdm
 
@@ -37,6 +43,20 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
             bar.refresh()
 
         yield progress
+
+
+def _line_a_minute() -> Progress:
+    """What is done and for how long, first after a minute: what takes seconds leaves no trace."""
+    started = told = time.monotonic()
+
+    def progress(stage: str, fraction: float) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= EVERY_SECONDS:
+            told = now
+            typer.echo(f"{stage}: {min(max(fraction, 0.0), 1.0):.0%} after {(now - started) / 60.0:.0f} min", err=True)
+
+    return progress
 
 
 def show_json(values: Any) -> None:

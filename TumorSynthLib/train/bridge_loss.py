@@ -12,6 +12,7 @@ from TumorSynthLib.nets.unet import Condition, residual_sd
 from TumorSynthLib.processes.process import PRECONDITIONED, Process, column
 from TumorSynthLib.train.common import autocast
 from TumorSynthLib.train.flow_loss import REFINE, flow_loss, flow_weights, over_cells, refinement
+from TumorSynthLib.train.healing_loss import healing_loss
 from TumorSynthLib.train.latents import Latents
 
 RELATIVE, FAINT = 0.05, 0.06
@@ -31,8 +32,9 @@ class BridgeLoss:
     network : predicts the target of a process.
     refiner : of flow's masks; None where flow is not trained.
     processes : by method.
-    codec : whose decoder the refiner looks through.
+    codec : whose decoder the refiner and healing are looked through.
     config, train : of the network and of the training.
+    healing : whether healing alone is trained, which then counts as the image shows it, too.
     """
 
     network: nn.Module
@@ -41,6 +43,7 @@ class BridgeLoss:
     codec: Codec
     config: BridgeConfig
     train: TrainConfig
+    healing: bool = False
 
     def networks(self, method: str) -> list[nn.Module]:
         """Those that a method trains."""
@@ -62,11 +65,16 @@ class BridgeLoss:
         explained = target if process.objective == PRECONDITIONED else x0 - latents.y
         usual = over_cells(explained[:, image].square().mean(dim=1, keepdim=True), weight)
         error[:, image] *= column(unit / (usual + FAINT * unit))
-        if method != "flow":
-            return process.weight(t) * over_cells(error.mean(dim=1, keepdim=True), weight)
         estimate = latents.y + support * (process.estimate(prediction, x, latents.y, t, sd) - latents.y)
+        if method != "flow":
+            loss = process.weight(t) * over_cells(error.mean(dim=1, keepdim=True), weight)
+            return loss + self._seen(latents, estimate, condition.mask[:, :1]) if self.healing else loss
         loss = flow_loss(error, process.weight(t), estimate, x0, condition.mask[:, :1], support, t, self.train.extra)
         return loss + self._refinement(latents, estimate, t)
+
+    def _seen(self, latents: Latents, estimate: Tensor, mask: Tensor) -> Tensor:
+        with autocast(mask.device.type, self.train.precision):
+            return healing_loss(self.codec, estimate, latents.x0, latents.y, mask)
 
     def _refinement(self, latents: Latents, estimate: Tensor, t: Tensor) -> Tensor | float:
         weight = flow_weights(self.train.extra)[REFINE]

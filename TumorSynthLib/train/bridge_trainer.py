@@ -89,7 +89,9 @@ class BridgeTrainer:
             parallel_refiner = team.wrap(self.refiner.to(self.device))
             self.refiner_average = Average(self.refiner, train.ema)
             parameters += list(self.refiner.parameters())
-        self.loss = BridgeLoss(team.wrap(self.network), parallel_refiner, self.processes, cache.codec, config, train)
+        self.loss = BridgeLoss(
+            team.wrap(self.network), parallel_refiner, self.processes, cache.codec, config, train, self.healing
+        )
         self.balance = GradientBalance()
         self.optimizer = torch.optim.AdamW(parameters, train.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
 
