@@ -106,6 +106,11 @@ def test_the_sensitivity_table_of_a_small_folder(
     assert 0.6 < mean["program"]["slope"]["mean"] < 1.1
     assert mean["program"]["spearman"]["mean"] == pytest.approx(1.0)
     assert abs(mean["network"]["slope"]["mean"]) < 0.5
+    # So does it where nothing else is asked for; the rest is another tumor's then, which other features show.
+    assert 0.6 < mean["alone"]["slope"]["mean"] < 1.1
+    curves = case["curves"]
+    assert [set(curve) for curve in curves.values()] == [{"network", "program", "alone"}] * 22
+    assert any(curve["program"] != curve["alone"] for curve in curves.values())
     assert "| firstorder_Mean |" in text
 
 

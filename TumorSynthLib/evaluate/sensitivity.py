@@ -1,38 +1,43 @@
-"""The sensitivity table: one feature is asked for at several values, all others stay; what is measured then?"""
+"""The sensitivity table: one feature is asked for at several values, the others stay or are free; what is measured then?"""
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.device import choose_device
-from TumorSynthLib.edit import TextureEdit, work_task
+from TumorSynthLib.edit import TYPICAL_STRETCH, TextureEdit, work_task, working_grid
 from TumorSynthLib.evaluate.cases import followed, workers
 from TumorSynthLib.evaluate.groups import Cases, by_modality, mean_of
 from TumorSynthLib.evaluate.order import Findings, Order
 from TumorSynthLib.evaluate.report import markdown_table, with_interval
 from TumorSynthLib.evaluate.texture import GUIDANCE, STEPS, process_count, tumor_rows
-from TumorSynthLib.evaluate.texture_arms import Features, Finisher, Tumor, measured, read_tumor
+from TumorSynthLib.evaluate.texture_arms import Finisher, Tumor, measured, read_tumor
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.synthesis import candidate_seeds
 from TumorSynthLib.texture import Sampling, TextureModel
+from TumorSynthLib.typical import complete_texture
 from TumorSynthLib.volume import Geometry
 
 SCORES = (-1.2, -0.6, 0.0, 0.6, 1.2)
 """Normal scores that a feature is asked for at: about the 12th, 27th, 50th, 73rd and 88th percentile of real tumors."""
-KINDS = ("network", "program")
+KINDS = ("network", "program", "alone")
 
 PROTOCOL = f"""Soft-tissue tumors of the split, taken out of the scan as in the texture table. Each feature that the bundle
-has a token for is asked for at the normal scores {", ".join(f"{score:g}" for score in SCORES)} of the domain's real tumors,
-while the other tokens stay at the values of the real tumor; same mask, same seed, {STEPS} steps, guidance {GUIDANCE}.
-network: what the networks draw, measured without noise or calibration; program: noise restored and asked first-order features
-met by a curve, as the program does. Slope: of the measured score over the asked one, least squares per case, 1 is obedience,
-0 is none. Spearman: of measured and asked per case. Features depend on each other, so one that is varied alone asks for what
-no tumor has: a slope of 1 cannot be expected of all. Mean over cases with 95 % intervals, resampled patients."""
+has a token for is asked for at the normal scores {", ".join(f"{score:g}" for score in SCORES)} of the domain's real tumors;
+same mask, same seed, {STEPS} steps, guidance {GUIDANCE}, one candidate.
+network: the other tokens stay at the values of the real tumor; what the networks draw, measured without noise or calibration.
+program: the same, with noise restored and asked first-order features met by a curve, as the program does.
+alone: nothing else is asked for, as by one slider of the panel; the other tokens are drawn, as the program does, from a real
+tumor of the training data that fits. Slope: of the measured score over the asked one, least squares per case, 1 is obedience,
+0 is none. Spearman: of measured and asked per case. Features depend on each other, so one that is varied while the others stay
+asks for what no tumor has: a slope of 1 cannot be expected there. Mean over cases with 95 % intervals, resampled patients."""
 
 Curve = dict[str, list[float | None]]
 """Measured normal scores by kind, one for each asked score."""
@@ -47,42 +52,73 @@ def sensitivity_findings(order: Order) -> Findings:
         model = TextureModel(order.bundle, choose_device("auto"))
         count = len(tumors) * len(model.config.tokens)
         jobs = ((tumor, name) for tumor in tumors for name in model.config.tokens)
-        found = parallel(_finish, (_draw(tumor, name, model) for tumor, name in jobs))
+        found = parallel(_finish, (_draw(tumor, name, model, order.bundle) for tumor, name in jobs))
         curves = followed(found, count, "sampling", order.progress)
     cases = _cases(tumors, model.config.tokens, curves)
     return Findings(PROTOCOL, cases, summarize(cases), sensitivity_text, sensitivity_figure, (18.0, 12.0))
 
 
-Job = tuple[Tumor, str, Geometry, list[Features], list[np.ndarray], Mapping[str, FeatureScale]]
+Sample = tuple[TextureEdit, np.ndarray]
 """What is asked, and what the networks drew for it."""
 
 
-def _draw(tumor: Tumor, name: str, model: TextureModel) -> Job:
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One feature of one tumor."""
+
+    tumor: Tumor
+    """That is remade."""
+    name: str
+    """The feature."""
+    grid: Geometry
+    """Working grid of the samples."""
+    others_stay: Sequence[Sample]
+    """One for each asked value, the other features those of the real tumor."""
+    alone: Sequence[Sample]
+    """The same with nothing else asked for."""
+    scales: Mapping[str, FeatureScale]
+    """Scales of the features."""
+
+
+def _draw(tumor: Tumor, name: str, model: TextureModel, bundle: Bundle) -> Job:
     """Samples for every asked value of one feature."""
-    scales = model.scales[tumor.case.domain.id]
+    domain = tumor.case.domain.id
+    scales, scene, seeds = model.scales[domain], tumor.case.scene(tumor.blank), _seeds(tumor)
     own = {token: tumor.features[token] for token in model.config.tokens if token in tumor.features}
-    asked = [{**own, name: scales[name].value(score)} for score in SCORES]
-    seeds, drawn = _seeds(tumor), []
-    scene = tumor.case.scene(tumor.blank)
-    for features in asked:
-        task, grid = work_task(scene, TextureEdit(tumor.mask, features), WorkConfig())
-        drawn.append(model.synthesize(task, Sampling(STEPS, GUIDANCE, seeds))[0])
-    return tumor, name, grid, asked, drawn, scales
+    volume = float(tumor.mask.sum()) * tumor.case.scan.geometry.voxel_volume_mm3
+
+    def alone(value: float) -> TextureEdit:
+        drawn = complete_texture({name: value}, volume, bundle.exemplars(domain), scales, seeds[0])
+        return TextureEdit(tumor.mask, {name: value}, drawn=drawn, stretch=TYPICAL_STRETCH)
+
+    def sampled(edit: TextureEdit) -> Sample:
+        return edit, model.synthesize(work_task(scene, edit, WorkConfig())[0], Sampling(STEPS, GUIDANCE, seeds))[0]
+
+    asked = [scales[name].value(score) for score in SCORES]
+    stay = [sampled(TextureEdit(tumor.mask, {**own, name: value})) for value in asked]
+    grid = working_grid(scene.scan, tumor.mask, WorkConfig())
+    return Job(tumor, name, grid, stay, [sampled(alone(value)) for value in asked], scales)
 
 
 def _finish(job: Job) -> Curve:
     """Measured scores of one feature."""
-    tumor, name, grid, asked, drawn, scales = job
-    work = Finisher(tumor, grid, scales)
-    curve: Curve = {kind: [] for kind in KINDS}
-    for features, v in zip(asked, drawn, strict=True):
-        u = work.native(v)
-        candidate = work.candidate(u, features, True, _seeds(tumor)[0])
-        finished = None if candidate is None else tumor.case.intensity.normalize(candidate.values)
-        for kind, values in zip(KINDS, (u, finished), strict=True):
-            found = {} if values is None else measured(work.region, values, tumor.case, (name,))
-            curve[kind].append(float(scales[name].score(found[name])) if name in found else None)
-    return curve
+    tumor, seed = job.tumor, _seeds(job.tumor)[0]
+    work = Finisher(tumor, job.grid, job.scales)
+
+    def score(u: np.ndarray) -> float | None:
+        found = measured(work.region, u, tumor.case, (job.name,))
+        return float(job.scales[job.name].score(found[job.name])) if job.name in found else None
+
+    def finished(edit: TextureEdit, u: np.ndarray) -> float | None:
+        candidate = work.finished(u, edit, seed)
+        return None if candidate is None else score(tumor.case.intensity.normalize(candidate.values))
+
+    stay, alone = ([(edit, work.native(v)) for edit, v in samples] for samples in (job.others_stay, job.alone))
+    return {
+        "network": [score(u) for _, u in stay],
+        "program": [finished(edit, u) for edit, u in stay],
+        "alone": [finished(edit, u) for edit, u in alone],
+    }
 
 
 def _seeds(tumor: Tumor) -> list[int]:
@@ -166,7 +202,7 @@ def sensitivity_figure(figure: Any, cases: Sequence[Mapping[str, Any]], summary:
         panel.plot(SCORES, SCORES, color="black", linewidth=0.6)
         for index, modality in enumerate(summary):
             members = [case["curves"][name] for case in cases if case["modality"] == modality]
-            for kind, style in zip(KINDS, ("-", "--"), strict=True):
+            for kind, style in zip(KINDS, ("-", "--", ":"), strict=True):
                 table = np.array([curve[kind] for curve in members], dtype=np.float64)
                 known = np.isfinite(table)
                 mean = np.where(known, table, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)

@@ -153,7 +153,10 @@ class Finisher:
 
     def candidate(self, u: np.ndarray, features: Features, match: bool, seed: int, noise: bool = True) -> Candidate | None:
         """The finished edit; None where its features cannot be measured."""
-        edit = TextureEdit(self.tumor.mask, features, noise, match)
+        return self.finished(u, TextureEdit(self.tumor.mask, features, noise, match), seed)
+
+    def finished(self, u: np.ndarray, edit: TextureEdit, seed: int) -> Candidate | None:
+        """The same of an edit that may draw what it does not ask for."""
         try:
             return finish(self.scene, edit, self.region, u, seed, self.scales)
         except FeatureError:
