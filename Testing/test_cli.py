@@ -384,12 +384,15 @@ def test_prepare_and_evaluate_pass_their_options_on(call: Any, models: Path, mon
     assert seen[2][7]["sampling_steps"] == (4, 50) and seen[2][7]["steps"] == Options().steps
     assert call("evaluate --data d --split test --table downstream --out r --bundle tiny --steps 20").exit_code == 0
     assert seen[3][7]["steps"] == 20 and seen[3][7]["bundles"] == {} and seen[3][7]["sampling_steps"] == ()
+    few = "--feature firstorder_Mean --feature glcm_Contrast"
+    assert call(f"evaluate --data d --split test --table sensitivity --out r --bundle tiny {few}").exit_code == 0
+    assert seen[4][7]["features"] == ("firstorder_Mean", "glcm_Contrast") and seen[3][7]["features"] == ()
     for wrong in ("--table methods --steps 4,x", "--table methods --steps 0", "--table downstream --steps 4,10"):
         outcome = call(f"evaluate --data d --split test --out r --bundle tiny {wrong}")
         assert outcome.exit_code == 2 and "--steps found" in outcome.stderr
     for wrong in (f"texture {compared}", "methods --bundle tiny --bundle tiny", "methods --bundle =tiny"):
         outcome = call(f"evaluate --data d --split test --out r --table {wrong}")
-        assert outcome.exit_code == 2 and "--bundle" in outcome.stderr and len(seen) == 4
+        assert outcome.exit_code == 2 and "--bundle" in outcome.stderr and len(seen) == 5
 
 
 def test_a_batch_with_a_bad_line_exits_with_1(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

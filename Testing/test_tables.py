@@ -14,7 +14,7 @@ from torch import nn
 from TumorSynthLib import edit
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import DOMAINS
-from TumorSynthLib.errors import DataError
+from TumorSynthLib.errors import DataError, RequestError
 from TumorSynthLib.evaluate import Options, handmade, run, sensitivity, synthesis, timing
 from TumorSynthLib.evaluate.feature_sets import FEATURE_SETS
 from TumorSynthLib.feature_names import SHAPE_FEATURES
@@ -112,6 +112,18 @@ def test_the_sensitivity_table_of_a_small_folder(
     assert [set(curve) for curve in curves.values()] == [{"network", "program", "alone"}] * 22
     assert any(curve["program"] != curve["alone"] for curve in curves.values())
     assert "| firstorder_Mean |" in text
+
+
+def test_sensitivity_asks_for_chosen_features_alone_and_refuses_those_without_a_token(
+    folder: Path, tiny_bundle: Bundle, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensitivity, "SCORES", (-1.0, 0.0, 1.0))
+    chosen = ("glcm_Correlation", "firstorder_Mean")
+    report = run(folder, "test", "sensitivity", tmp_path, tiny_bundle, options=Options(features=chosen))
+    assert tuple(report["cases"][0]["curves"]) == chosen and (tmp_path / "sensitivity.png").stat().st_size > 5000
+    with pytest.raises(RequestError, match="no token for glcm_Wrong") as caught:
+        run(folder, "test", "sensitivity", tmp_path, tiny_bundle, options=Options(features=("glcm_Wrong", "firstorder_Mean")))
+    assert caught.value.code == "evaluate.feature" and "glcm_Contrast" in caught.value.hint
 
 
 def test_slopes_and_monotony_have_their_known_values() -> None:

@@ -29,6 +29,10 @@ def evaluate(
         Path | None,
         typer.Option("--segmenter", help="synthesis, methods: folder of the segmenter that judges the images."),
     ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="sensitivity: a feature to ask for; repeat it. [default: all that have a token]"),
+    ] = None,
     modality: Annotated[str, typer.Option("--modality", help="downstream: CT, MR or PET.")] = "MR",
     folds: Annotated[int, typer.Option("--folds", min=2, help="downstream: folds of the cross-validation.")] = 5,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="downstream: trainings of each arm and fold.")] = 3,
@@ -56,6 +60,7 @@ def evaluate(
     options = Options(
         keep_files=keep_files,
         segmenter=segmenter,
+        features=tuple(feature or ()),
         modality=modality,
         folds=folds,
         seeds=seeds,

@@ -25,6 +25,8 @@ class Options:
     """``removal``: write mask and result of every case below ``out/removal``."""
     segmenter: Path | None = None
     """``synthesis`` and ``methods``: folder of the independent segmenter that judges masks and images."""
+    features: tuple[str, ...] = ()
+    """``sensitivity``: features that are asked for; none: all that the bundle has a token for."""
     sampling_steps: tuple[int, ...] = ()
     """``methods``: numbers of sampling steps for which quality and cost are told as well."""
     bundles: Mapping[str, Bundle] = field(default_factory=dict)

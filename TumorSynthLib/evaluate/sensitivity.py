@@ -13,6 +13,7 @@ from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.device import choose_device
 from TumorSynthLib.edit import TYPICAL_STRETCH, TextureEdit, work_task, working_grid
+from TumorSynthLib.errors import RequestError
 from TumorSynthLib.evaluate.cases import followed, workers
 from TumorSynthLib.evaluate.groups import Cases, by_modality, mean_of
 from TumorSynthLib.evaluate.order import Findings, Order
@@ -44,17 +45,28 @@ Curve = dict[str, list[float | None]]
 
 
 def sensitivity_findings(order: Order) -> Findings:
-    """Carry out the sensitivity table."""
+    """Carry out the sensitivity table.
+
+    Raises
+    ------
+    RequestError : when the bundle has no token for a feature that is to be asked for.
+    """
+    tokens = tuple(order.bundle.network("bridge")["tokens"])
+    names = tuple(dict.fromkeys(order.options.features or tokens))
+    unknown = [name for name in names if name not in tokens]
+    if unknown:
+        message = f"Bundle '{order.bundle.id}' has no token for {', '.join(unknown)}."
+        raise RequestError("evaluate.feature", message, f"Choose {', '.join(tokens)}.")
     rows = tumor_rows(order.data, order.split, order.limit)
     with workers(process_count(len(rows))) as parallel:
         reading = parallel(partial(read_tumor, data=order.data, bundle=order.bundle), rows)
         tumors = followed(reading, len(rows), "measuring", order.progress)
         model = TextureModel(order.bundle, choose_device("auto"))
-        count = len(tumors) * len(model.config.tokens)
-        jobs = ((tumor, name) for tumor in tumors for name in model.config.tokens)
+        count = len(tumors) * len(names)
+        jobs = ((tumor, name) for tumor in tumors for name in names)
         found = parallel(_finish, (_draw(tumor, name, model, order.bundle) for tumor, name in jobs))
         curves = followed(found, count, "sampling", order.progress)
-    cases = _cases(tumors, model.config.tokens, curves)
+    cases = _cases(tumors, names, curves)
     return Findings(PROTOCOL, cases, summarize(cases), sensitivity_text, sensitivity_figure, (18.0, 12.0))
 
 
@@ -197,7 +209,7 @@ def sensitivity_text(summary: Mapping[str, Any]) -> str:
 def sensitivity_figure(figure: Any, cases: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
     """Measured over asked scores of every feature, mean over the cases of each modality."""
     names = list(next(iter(summary.values()))["features"])
-    panels = figure.subplots(-(-len(names) // 6), 6, sharex=True, sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(-(-len(names) // 6), min(6, len(names)), sharex=True, sharey=True, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         panel.plot(SCORES, SCORES, color="black", linewidth=0.6)
         for index, modality in enumerate(summary):
