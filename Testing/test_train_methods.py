@@ -176,6 +176,12 @@ def test_methods_that_are_unknown_or_come_twice_or_without_the_bridge_are_refuse
     assert not (tmp_path / "log.jsonl").exists()
 
 
+def test_a_rank_below_nothing_is_refused() -> None:
+    with pytest.raises(RequestError, match="healing_rank is -1") as caught:
+        check_methods(replace(BRIDGE, healing_rank=-1))
+    assert caught.value.code == "train.healing"
+
+
 @pytest.mark.parametrize(
     ("setting", "known"),
     [

@@ -91,8 +91,8 @@ class ResBlock(nn.Module):
         self.norm1, self.norm2 = nn.GroupNorm(8, inputs), nn.GroupNorm(8, outputs)
         self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1)
-        ranks = [healing_rank] if healing_rank else []
-        self.healing = nn.ModuleList([_low_rank(count, outputs, rank) for rank in ranks for count in (inputs, outputs)])
+        changed = (inputs, outputs) if healing_rank else ()
+        self.healing = nn.ModuleList([_low_rank(count, outputs, healing_rank) for count in changed])
         self.film = nn.Linear(embedding, 2 * outputs)
         self.skip = nn.Conv3d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv2.weight)

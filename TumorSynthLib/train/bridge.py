@@ -112,7 +112,7 @@ def train_bridge(
 
 
 def check_methods(config: BridgeConfig) -> None:
-    """Whether the methods and their objectives are known, and the bridge, which heals, is the first.
+    """Whether the methods and their objectives are known, the bridge, which heals, is the first, and the rank is possible.
 
     Raises
     ------
@@ -125,6 +125,8 @@ def check_methods(config: BridgeConfig) -> None:
     ):
         message = f"network.methods is {','.join(config.methods)}."
         raise RequestError("train.methods", message, f"Start with bridge, and add any of {', '.join(METHODS[1:])}, each once.")
+    if config.healing_rank < 0:
+        raise RequestError("train.healing", f"network.healing_rank is {config.healing_rank}.", "Choose 0 for none, or 8, say.")
     for method, process in processes(config).items():
         known = (*process.published, RESIDUAL, PRECONDITIONED)
         if process.objective not in known:

@@ -8,13 +8,13 @@ from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.train.flow_loss import over_cells
 
 FAINT = 2e-4
-"""Squared error of the fill, in network input, below which nothing is left to be healed: about the noise of the scans."""
+"""Squared error of the fill, in network input (-1 to 1), below which next to nothing is left to be healed."""
 
 
 def healing_loss(codec: Codec, estimate: Tensor, x0: Tensor, y: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error of decoded tissue inside the region as a share of that of the fill, per sample, (B,).
 
-    In latents every channel counts alike; decoded, most of what can be predicted is in a few, and decibels are of the image.
+    In latents every channel counts alike, however little of it is seen; decibels are of the image.
 
     Parameters
     ----------
