@@ -114,11 +114,7 @@ class FreshRegions:
         image = self.data.images[number]
         u = image.counts[box.slices] * np.float32(image.step)
         try:
-            measured = (
-                measure_texture(u, mask, image.geometry.cropped(box), image.domain.radiomics, self.tokens)
-                if self.tokens
-                else {}
-            )
+            measured = measure_texture(u, mask, image.geometry.cropped(box), image.domain.radiomics, self.tokens)
         except FeatureError:
             return None
         features = np.array([measured[name] for name in self.tokens], dtype=np.float32)
