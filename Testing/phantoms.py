@@ -1,5 +1,6 @@
 """Scans that tests edit: a soft-tissue phantom on grids as scanners make them, and requests with few steps."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,10 @@ def with_exemplars(bundle: Bundle, tumors: dict[str, list[tuple[float, float]]])
         for entry in bundle.info["domains"]
     ]
     return replace(bundle, info={**bundle.info, "domains": entries})
+
+
+def with_entries(bundle: Bundle, **entries: Any) -> Bundle:
+    """A bundle whose soft-tissue CT domain says more."""
+    info = copy.deepcopy(bundle.info)
+    next(entry for entry in info["domains"] if entry["id"] == "soft-tissue-ct").update(entries)
+    return replace(bundle, info=info)

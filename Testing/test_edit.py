@@ -1,16 +1,18 @@
 """How much noise a finished edit gets: levels around the best of the first ones are tried as well."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from phantoms import middle, request
+from scipy import ndimage
 
 from TumorSynthLib import edit, synthesis
 from TumorSynthLib.configs import DOMAINS
-from TumorSynthLib.edit import Candidate, TextureEdit, between, edit_region, finish
+from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, between, edit_region, finish
 from TumorSynthLib.intensity import MEAN, VARIANCE, Intensity
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.scaling import KNOTS, FeatureScale
@@ -66,20 +68,61 @@ def test_the_level_that_measures_nearest_is_kept(place: tuple[Scene, TextureEdit
     assert found.noise == 0.75 and found.distance == 0.0
 
 
-@pytest.mark.parametrize(("stretch", "sd"), [(edit.TYPICAL_STRETCH, 15.0), (edit.LARGEST_GAIN, 50.0)])
+def inside(region: EditRegion) -> np.ndarray:
+    """Voxels that show the tumor alone."""
+    return region.mask & (region.weights > 0.99)
+
+
+@pytest.mark.parametrize(("typical", "sd"), [(True, 10.0 * edit.TYPICAL_STRETCH), (False, 50.0)])
 def test_a_typical_tumor_s_variance_stretches_the_prediction_only_so_far(
-    place: tuple[Scene, TextureEdit, np.ndarray], stretch: float, sd: float
+    place: tuple[Scene, TextureEdit, np.ndarray], typical: bool, sd: float
 ) -> None:
     scene, ask, u = place
-    waves = u + np.float32(10.0 * np.sqrt(2.0)) * np.sin(0.9 * np.indices(u.shape)[0]).astype(np.float32)
+    waves = u + np.float32(10.0 * np.sqrt(2.0)) * np.sin(0.5 * np.indices(u.shape)[0]).astype(np.float32)
     region = edit_region(scene, ask)
-    waves[region.mask] = (waves[region.mask] - waves[region.mask].mean()) * 10.0 / waves[region.mask].std() + 60.0
+    measured = inside(region) if typical else region.mask
+    waves[region.mask] = (waves[region.mask] - waves[measured].mean()) * 10.0 / waves[measured].std() + 60.0
     drawn = {MEAN: 60.0, VARIANCE: 2500.0}
-    typical = TextureEdit(ask.mask, {}, noise=False, drawn=drawn, stretch=stretch)
-    found = finish(scene, typical, region, waves, 3, SCALES).values[region.mask]
-    assert found.mean() == pytest.approx(60.0, abs=0.5) and found.std() == pytest.approx(sd, rel=0.02)
-    asked = TextureEdit(ask.mask, {VARIANCE: 2500.0}, noise=False, drawn=drawn, stretch=stretch)
+    found = finish(scene, TextureEdit(ask.mask, {}, noise=False, drawn=drawn, typical=typical), region, waves, 3, SCALES)
+    assert found.values[region.mask].mean() == pytest.approx(60.0, abs=0.5)
+    assert found.values[measured].std() == pytest.approx(sd, rel=0.03)
+    asked = TextureEdit(ask.mask, {VARIANCE: 2500.0}, noise=False, drawn=drawn, typical=typical)
     assert finish(scene, asked, region, waves, 3, SCALES).values[region.mask].std() == pytest.approx(50.0, rel=0.02)
+
+
+@pytest.mark.parametrize(("typical", "expected"), [(True, 1.0), (False, np.sqrt(1.8))])
+def test_a_typical_variance_is_met_by_patches_and_leaves_the_grain_alone(
+    place: tuple[Scene, TextureEdit, np.ndarray], typical: bool, expected: float
+) -> None:
+    """A prediction of waves of 16 voxels and of white grain, stretched to 1.8 times its variance."""
+    scene, ask, _ = place
+    region = edit_region(scene, ask)
+    rng, mask = np.random.default_rng(1), region.mask
+    measured = inside(region) if typical else mask
+    waves = np.sin(2.0 * np.pi / 16.0 * np.indices(mask.shape)[0]) * 10.0
+    grain = rng.normal(0.0, 7.0, mask.shape)
+    u = (60.0 + waves + grain).astype(np.float32)
+    values = {MEAN: 60.0, VARIANCE: 1.8 * float(u[measured].var())}
+    given = TextureEdit(ask.mask, {}, noise=False, drawn=values, typical=typical)
+    found = finish(scene, given, region, u, 3, SCALES).values.astype(np.float64)
+    inner = ndimage.binary_erosion(mask, iterations=3)
+    assert found[measured].var() == pytest.approx(values[VARIANCE], rel=0.03)
+    gain = float(np.cov(found[inner], grain[inner])[0, 1] / grain[inner].var())
+    assert gain == pytest.approx(expected, rel=0.08)
+
+
+def test_fat_beside_a_typical_tumor_does_not_make_it_flat(place: tuple[Scene, TextureEdit, np.ndarray]) -> None:
+    """Fat of -100 HU shines through the feather; the variance of a real tumor says nothing about that."""
+    scene, ask, _ = place
+    fat = replace(scene, scan=replace(scene.scan, array=np.full_like(scene.scan.array, -100)))
+    region = edit_region(fat, ask)
+    u = (60.0 + 5.0 * np.random.default_rng(2).normal(size=region.u.shape)).astype(np.float32)
+    drawn = {MEAN: 60.0, VARIANCE: 25.0}
+    found = finish(fat, TextureEdit(ask.mask, {}, noise=False, drawn=drawn, typical=True), region, u, 3, SCALES).values
+    assert found[inside(region)].std() == pytest.approx(5.0, rel=0.05) and found[region.mask].std() > 15.0
+    asked = TextureEdit(ask.mask, drawn, noise=False)
+    # Asked for, it is met as far as the border leaves it possible, but for half of the deviation inside.
+    assert 2.0 < finish(fat, asked, region, u, 3, SCALES).values[inside(region)].std() < 5.0
 
 
 def test_what_is_there_keeps_its_variance_and_what_is_typical_need_not(
@@ -97,7 +140,7 @@ def test_what_is_there_keeps_its_variance_and_what_is_typical_need_not(
     made = editor.run(request("insert", scan, out=tmp_path / "new", at=where, shape={"volume_ml": 2.0}))
     there = {"image": made / "image.nrrd", "mask": str(made / "segmentation.seg.nrrd")}
     editor.run(request("edit", out=tmp_path / "edited", texture={MEAN: 70.0}, **there))
-    assert [one.stretch for one in seen] == [edit.TYPICAL_STRETCH, edit.LARGEST_GAIN]
+    assert [one.typical for one in seen] == [True, False]
 
 
 def test_progress_rises_to_the_end(place: tuple[Scene, TextureEdit, np.ndarray]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.conditioning import filled_region, leveled, without_region
+from TumorSynthLib.conditioning import box_leveled, filled_region, leveled, without_region
 from TumorSynthLib.configs import DOMAINS, BridgeConfig, WorkConfig
 from TumorSynthLib.dataset import CHANGED, HEALTHY, TUMOR, TrainingData
 from TumorSynthLib.intensity import MEAN, Intensity, level_of
@@ -59,6 +59,21 @@ def test_the_level_s_border_is_a_step_blurred_by_a_quarter_to_either_side() -> N
     assert float(leveled(v, thin, 1.0)[..., 5, 5, 5]) == pytest.approx(0.75), "one voxel alone would all but vanish"
 
 
+def test_the_level_of_a_box_is_whole_in_its_middle_and_leaves_the_fill_at_its_faces() -> None:
+    v, box = torch.randn(2, 1, 20, 20, 20), torch.zeros(2, 1, 20, 20, 20, dtype=torch.bool)
+    box[0, :, 2:17, 5:14, 3:12] = True
+    box[1, :, 10:13, 10:11, 0:20] = True
+    made = box_leveled(v, box, 0.7)
+    assert torch.equal(made[~box], v[~box])
+    assert float(made[0, 0, 9, 9, 7]) == pytest.approx(0.7) and float(made[1, 0, 11, 10, 9]) == pytest.approx(0.7)
+    corners = made[0, 0, [2, 16], [5, 13], [3, 11]]
+    assert torch.equal(corners, v[0, 0, [2, 16], [5, 13], [3, 11]]), "a tumor hardly reaches the corners of its box"
+    share = ((made - v) / (0.7 - v))[0, 0, 2:17, 9, 7]
+    assert torch.allclose(share, share.flip(0), atol=1e-5) and bool((share[1:8] >= share[:7] - 1e-6).all())
+    # 1.5 (1 - 14/15), 1.5 (1 - 12/15) and so on, up to 1.
+    assert share[:6].tolist() == pytest.approx([0.1, 0.3, 0.5, 0.7, 0.9, 1.0], abs=1e-4)
+
+
 @pytest.mark.parametrize("mean", [-900.0, 20.0, 45.0, 3000.0])
 def test_a_level_is_the_network_input_of_a_mean(mean: float) -> None:
     intensity = Intensity(5.0, 2.0, 20.0, 180.0)
@@ -94,7 +109,7 @@ def test_a_region_is_encoded_with_its_level_and_kept_apart_from_the_one_without(
 
 def trainer(content: TrainingData, conditions: Conditions, cache: LatentCache, config: BridgeConfig) -> BridgeTrainer:
     draws = RegionDraws(content, conditions, np.ones(len(content.regions)), tiny_training.STAGES["bridge"].draw, None)
-    validation = Validation(content, conditions, np.arange(0), cache, config.leveled)
+    validation = Validation(content, conditions, np.arange(0), cache, config)
     return BridgeTrainer(dict.fromkeys(config.methods, draws), cache, validation, config, tiny_training.TRAIN, Team())
 
 
@@ -112,6 +127,8 @@ def test_what_is_healed_or_boxed_has_no_level_and_a_tumor_most_often(
     assert set(levels("flow")) == {None}
     shown = levels("bridge")
     assert set(shown) == {None, row.level} and shown.count(None) == pytest.approx(400 * WITHOUT_LEVEL, abs=20)
+    boxed = trainer(content, conditions, cache, replace(LEVELED, flow_leveled=True))
+    assert {boxed._wanted(rng, row, item, "flow").level for _ in range(50)} == {None, row.level}
     plain = trainer(content, conditions, cache, tiny_training.BRIDGE)
     assert {plain._wanted(rng, row, item, "bridge").level for _ in range(50)} == {None}
 
@@ -120,7 +137,7 @@ def test_validation_starts_from_the_level_that_is_asked_for_and_is_measured_agai
     content: TrainingData, conditions: Conditions, cache: LatentCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = np.array([n for n, region in enumerate(content.regions) if region.kind not in (HEALTHY, CHANGED)])
-    plans = Validation(content, conditions, held, cache, leveled=True)
+    plans = Validation(content, conditions, held, cache, LEVELED)
     asked: list[list[float | None]] = []
     batch = cache.batch
 
@@ -180,3 +197,20 @@ def test_a_bundle_with_levels_samples_from_them(tiny_bundle: Bundle, has_levels:
         model.synthesize(shown, Sampling(2, 1.0, (0,)))
         inside = recorder.seen[-1][0, 0, 21:29, 23:32, 19:28]
         assert bool(((inside - 0.25).abs() < 1e-6).all()) is flat
+
+
+@pytest.mark.parametrize("has_levels", [True, False])
+def test_a_box_shows_the_level_where_the_network_learned_it(
+    tiny_bundle: Bundle, has_levels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = TextureModel(tiny_bundle, "cpu")
+    model.config = replace(model.config, flow_leveled=has_levels)
+    recorder = Recorder(model)
+    monkeypatch.setattr(model.codec, "encode", recorder)
+    size = WorkConfig().size
+    v, box = np.random.default_rng(0).normal(size=(size,) * 3).astype(np.float32), np.zeros((size,) * 3, bool)
+    box[20:31, 22:33, 18:29] = True
+    task = Task(v, box, DOMAINS[0], 2.0, {MEAN: 40.0}, 0.25)
+    for shown, flat in ((task, has_levels), (replace(task, level=None), False)):
+        model.joint(shown, Sampling(2, 1.0, (0,)))
+        assert (abs(float(recorder.seen[-1][0, 0, 25, 27, 23]) - 0.25) < 1e-6) is flat

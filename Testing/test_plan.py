@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from phantoms import geometry, phantom
+from phantoms import geometry, phantom, with_entries
 from scipy.spatial import cKDTree
 from scipy.stats import kstest, spearmanr
 from stub_batch import open_stub
@@ -40,13 +40,6 @@ EXEMPLARS = [
     {VOLUME: float(v), "firstorder_Mean": 10.0 * n, "firstorder_Variance": 100.0 + n, "glcm_Contrast": 1.0 + n}
     for n, v in enumerate(np.geomspace(400.0, 50_000.0, 20))
 ]
-
-
-def with_entries(bundle: Bundle, **entries: Any) -> Bundle:
-    """A bundle whose soft-tissue CT domain says more."""
-    info = copy.deepcopy(bundle.info)
-    next(entry for entry in info["domains"] if entry["id"] == "soft-tissue-ct").update(entries)
-    return replace(bundle, info=info)
 
 
 @pytest.fixture

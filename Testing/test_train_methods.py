@@ -176,10 +176,11 @@ def test_methods_that_are_unknown_or_come_twice_or_without_the_bridge_are_refuse
     assert not (tmp_path / "log.jsonl").exists()
 
 
-def test_a_rank_below_nothing_is_refused() -> None:
-    with pytest.raises(RequestError, match="healing_rank is -1") as caught:
-        check_methods(replace(BRIDGE, healing_rank=-1))
-    assert caught.value.code == "train.healing"
+@pytest.mark.parametrize("name", ["healing_rank", "flow_rank"])
+def test_a_rank_below_nothing_is_refused(name: str) -> None:
+    with pytest.raises(RequestError, match=f"{name} is -1") as caught:
+        check_methods(replace(BRIDGE, **{name: -1}))
+    assert caught.value.code == "train.rank"
 
 
 @pytest.mark.parametrize(
@@ -246,10 +247,13 @@ def test_a_method_can_be_added_without_changing_a_bit_of_what_the_bundle_does(
     data: Path, bridge_only: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(stage(batch=2, steps=4, validate_every=2), learns=("flow",))
+    settings = replace(settings, network=replace(settings.network, flow_rank=2, flow_leveled=True))
     given: dict[str, Any] = {"init": bridge_only}
     out = run("bridge", data, None, tmp_path / "whole", settings, **given)  # type: ignore[arg-type]
     assert followed(out) == ["loss_flow"] * 4
     state, before = finished(out), bridge_only.weights("bridge")
+    assert state["config"]["flow_rank"] == 2 and state["config"]["flow_leveled"] is True
+    assert all(weight.any() for key, weight in state["average"].items() if key.endswith("flow.1.1.weight"))
     for name in ("network", "average"):
         own = own_weights(BridgeConfig(**state["config"]), ("flow",))
         shared = {key: weight[~own[key]] for key, weight in state[name].items()}

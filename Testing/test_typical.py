@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from TumorSynthLib.scaling import fit_scale
-from TumorSynthLib.typical import VOLUME, complete_texture, follow
+from TumorSynthLib.scaling import FeatureScale, fit_scale
+from TumorSynthLib.typical import BESIDE, VOLUME, among, complete_core, complete_texture, follow
 
 TUMOR = {
     "firstorder_Mean": 100.0,
@@ -74,3 +74,44 @@ def test_what_is_asked_is_never_drawn_and_decides_which_tumor_is() -> None:
 def test_the_same_seed_draws_the_same_and_no_exemplars_draw_nothing() -> None:
     assert complete_texture({}, 5000.0, exemplars(), {}, 3) == complete_texture({}, 5000.0, exemplars(), {}, 3)
     assert complete_texture({}, 5000.0, [], {}, 3) == {}
+
+
+def with_bone() -> list[dict[str, float]]:
+    """Nine tumors of about 30 HU, and one whose mask reaches into bone."""
+    plain = [{VOLUME: 9000.0 + n, "firstorder_Mean": 28.0 + n, "firstorder_Variance": 300.0 + 10.0 * n} for n in range(9)]
+    return [*plain, {VOLUME: 9000.0, "firstorder_Mean": 126.0, "firstorder_Variance": 70_000.0}]
+
+
+def look_scales() -> dict[str, FeatureScale]:
+    names = ("firstorder_Mean", "firstorder_Variance")
+    return {name: fit_scale(np.array([exemplar[name] for exemplar in with_bone()])) for name in names}
+
+
+def test_a_tumor_like_no_other_is_not_typical() -> None:
+    drawn = [complete_texture({}, 9000.0, with_bone(), look_scales(), seed)["firstorder_Variance"] for seed in range(200)]
+    assert drawn.count(70_000.0) <= 4, "by the volumes alone it would be one in ten"
+    assert len(set(drawn)) >= 7, "the others all are"
+
+
+def test_a_tumor_like_no_other_is_drawn_where_it_is_asked_for() -> None:
+    asked = {"firstorder_Mean": 126.0}
+    drawn = [complete_texture(asked, 9000.0, with_bone(), look_scales(), seed)["firstorder_Variance"] for seed in range(50)]
+    assert drawn.count(70_000.0) > 25
+
+
+def test_cores_too_are_typical() -> None:
+    pairs = [{"rest": one, "core": one} for one in with_bone()]
+    drawn = [complete_core({}, {}, (9000.0, 9000.0), pairs, look_scales(), seed)[1] for seed in range(100)]
+    assert [one["firstorder_Variance"] for one in drawn].count(70_000.0) == 0
+
+
+def test_an_exemplar_moves_with_the_tissue_beside_it_by_its_share() -> None:
+    there = {**TUMOR, VOLUME: 5000.0, BESIDE: 90.0}
+    moved = among(there, 0.75, 50.0)
+    assert moved == there | {"firstorder_Mean": 70.0, "firstorder_10Percentile": 50.0, "firstorder_90Percentile": 100.0}
+    assert among(there, 0.0, 50.0) == there and among(there, 0.75, None) == there
+    assert among(TUMOR, 0.75, 50.0) == TUMOR, "where it lay is not known"
+
+
+def test_the_tissue_beside_is_never_drawn_as_a_texture() -> None:
+    assert complete_texture({}, 5000.0, [{**TUMOR, VOLUME: 5000.0, BESIDE: 90.0}], {}, 0) == TUMOR

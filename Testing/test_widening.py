@@ -235,3 +235,28 @@ def test_a_network_with_fewer_methods_heals_as_the_larger_one_did() -> None:
     given = condition(7, tumor=HEALED)
     found = run(smaller, condition(5, tumor=HEALED))
     assert smaller_config.healing_rank == 2 and torch.allclose(found, run(larger, given), atol=1e-5)
+
+
+def test_a_change_of_flow_begins_without_effect_and_then_reaches_flow_alone() -> None:
+    plain = filled(TOGETHER)
+    ranked = grown(replace(TOGETHER, flow_rank=2), plain)
+    given = [(condition(7, METHODS.index(name)), 4 if name == "flow" else 3) for name in METHODS]
+    before = [run(plain, *one) for one in given]
+    assert all(torch.equal(run(ranked, *one), old) for one, old in zip(given, before, strict=True))
+    for name, weight in ranked.named_parameters():
+        if ".block.flow." in name:
+            weight += 0.3
+    after = [run(ranked, *one) for one in given]
+    assert [torch.equal(new, old) for new, old in zip(after, before, strict=True)] == [name != "flow" for name in METHODS]
+    assert changed(after[FLOW], before[FLOW])
+
+
+def test_the_change_of_flow_is_its_own_and_goes_with_it() -> None:
+    config = replace(TOGETHER, flow_rank=2, flow_leveled=True)
+    own, network = own_weights(config, ("flow",)), filled(config).requires_grad_(True)
+    changes = [name for name, _ in network.named_parameters() if ".block.flow." in name]
+    assert len(changes) > 20 and all(own[name].all() for name in changes)
+    run(network, condition(7, FLOW, (True, True, True)), channels=4).square().sum().backward()
+    assert all(dict(network.named_parameters())[name].grad.any() for name in changes)  # type: ignore[union-attr]
+    smaller, weights = narrowed(network.state_dict(), config, ("bridge", "diffusion"))
+    assert smaller.flow_rank == 0 and not smaller.flow_leveled and not set(changes) & set(weights)

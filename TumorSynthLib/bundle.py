@@ -119,6 +119,10 @@ class Bundle:
         """Texture features and volume of the ``core`` and of the ``rest`` of real tumors of a domain; may be empty."""
         return list(self._entry(domain_id).get("part_exemplars") or [])
 
+    def follows_tissue(self, domain_id: str) -> float:
+        """By what share of a difference of the tissue beside them a domain's tumors differ; 0 where it is not known."""
+        return float(self._entry(domain_id).get("follows_tissue", 0.0))
+
     def joint(self, domain_id: str) -> "JointModel | None":
         """How texture features and volume of a domain's tumors vary together; None where the bundle does not say.
 

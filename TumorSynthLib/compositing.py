@@ -1,7 +1,8 @@
 """From a prediction to the edited scan: a narrow feather, an exact background, and first-order targets met in the mask.
 
-The feather follows the local radius of the mask: at most a quarter of it, and never more than 1.5 voxels, so that small
-tumors keep their full contrast. (A Gaussian blur of a fixed width leaves a ball of radius 4 a fifth of its contrast.)
+The feather is what a scanner's blur makes of the mask, which also hides the stairs of its voxels, as far as the local radius
+of the mask allows it: small tumors keep their full contrast. (A Gaussian blur of a fixed width leaves a ball of radius 4 a
+fifth of its contrast.)
 """
 
 from collections.abc import Callable, Mapping
@@ -17,42 +18,47 @@ Spacing = tuple[float, float, float] | np.ndarray
 Array = np.ndarray
 
 _RADII = (2.0, 4.4, 5.2, 6.0)
-"""Local radii in voxels at which the feather grows; below one voxel of width (radius 4) no weight is between 0 and 1."""
+"""Local radii in voxels that are told apart."""
+_SHARP, _SOFT = 2.0, 6.0
+"""Radii in voxels up to which there is no feather, and from which on it is whole."""
+BLUR = 0.8
+"""Standard deviation of the whole feather, in finest voxels."""
 _TOLERANCE = 0.02
 _MOST = 2000
 _QUANTILES = np.array([0.0, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 1.0])
 _MIDDLE = 5
 _LARGEST_GAIN = 8.0
+_INNER_SHARE = 0.25
+"""Share of an asked variance that the inside of a tumor keeps, whatever its border has of it."""
 
 
-def soft_border(mask: np.ndarray, spacing: Spacing, width_mm: float | None = None) -> np.ndarray:
-    """Blending weights of an edit: 1 inside, 0 outside, a ramp centered on the border of the mask.
+def soft_border(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """Blending weights of an edit: the mask, blurred about as a scanner would.
 
     Parameters
     ----------
     mask : bool, shape (i, j, k).
-    spacing : voxel edges in mm.
-    width_mm : widest ramp in mm; None means 1.5 of the finest voxel. It is limited to a quarter of the local radius
-        and to 0.5 to 1.5 of the finest voxel.
+    spacing : voxel edges in mm; along thick slices there is hardly any blur.
 
     Returns
     -------
-    float32 weights in [0, 1]; exactly 0 farther than 0.75 of the finest voxel from the mask.
+    float32 weights in [0, 1]; exactly 0 in voxels that do not touch the mask.
     """
     weights = np.zeros(mask.shape, dtype=np.float32)
     if not mask.any():
         return weights
     voxel = float(np.min(spacing))
     steps = (float(spacing[0]), float(spacing[1]), float(spacing[2]))
-    box = mask_box(mask).expanded(np.full(3, 2.0), mask.shape).slices
+    box = mask_box(mask).expanded(np.full(3, 3.0), mask.shape).slices
     part = mask[box]
     # Beyond the border of the grid the mask goes on, so a tumor cut by the border has no feather there.
     inside = ndimage.distance_transform_edt(np.pad(part, 1, mode="edge"), sampling=steps)[1:-1, 1:-1, 1:-1]
-    outside, nearest = ndimage.distance_transform_edt(~part, sampling=steps, return_indices=True)
-    signed = np.where(part, inside - 0.5 * voxel, 0.5 * voxel - outside)
-    widest = 1.5 * voxel if width_mm is None else width_mm
-    width = np.clip(np.minimum(0.25 * _local_radius(inside, steps, voxel), widest), 0.5 * voxel, 1.5 * voxel)
-    weights[box] = np.clip(signed / width[tuple(nearest)] + 0.5, 0.0, 1.0)
+    nearest = ndimage.distance_transform_edt(~part, sampling=steps, return_distances=False, return_indices=True)
+    radius = _local_radius(inside, steps, voxel)[tuple(nearest)] / voxel
+    softness = np.clip((radius - _SHARP) / (_SOFT - _SHARP), 0.0, 1.0)
+    blurred = ndimage.gaussian_filter(part.astype(np.float32), [BLUR * voxel / step for step in steps], mode="nearest")
+    reached = ndimage.binary_dilation(part, np.ones((3, 3, 3), bool))
+    weights[box] = np.where(reached, part + softness * (blurred - part), 0.0)
     return weights
 
 
@@ -153,18 +159,38 @@ def match_first_order(
         return FirstOrderMatch(np.asarray(values, dtype=np.float32), {}, [])
     inside = tuple(array[mask].astype(np.float64) for array in (values, original, weights))
     knots = np.quantile(inside[0], _QUANTILES)
-    aims = dict(wanted)
+    possible = _possible(wanted, inside)
+    aims = dict(possible)
     sample, curve = _thinned(inside), np.zeros(1 + _QUANTILES.size)
     # The curve is found on a sample of the voxels; the aims absorb what the sample misses, but not what no curve can reach.
     for _ in range(3):
         heights, curve = _solve_curve(knots, sample, aims, curve)
         curved, seen = (below + weight * (_bend(value, knots, heights) - below) for value, below, weight in (inside, sample))
         measured = {name: MATCHABLE[name](curved) for name in wanted}
-        aims = {name: wanted[name] + MATCHABLE[name](seen) - measured[name] for name in wanted}
+        aims = {name: possible[name] + MATCHABLE[name](seen) - measured[name] for name in wanted}
     band = weights > 0
     result = np.array(values, dtype=np.float32)
     result[band] = _bend(values[band].astype(np.float64), knots, heights)
     return FirstOrderMatch(result, measured, _unmet(wanted, measured, float(np.std(curved))))
+
+
+def _possible(targets: Mapping[str, float], inside: tuple[Array, ...]) -> dict[str, float]:
+    """The targets, with the variance, and then the tails too, that the border leaves possible.
+
+    Where fat or bone shines through the border, no curve makes the tumor as even as it may be asked to be; run after all the
+    same, the variance would flatten the inside, and draw the mean towards bone.
+    """
+    values, original, weights = inside
+    known = dict(targets)
+    if "firstorder_Variance" in known:
+        mean = known.get("firstorder_Mean", known.get("firstorder_Median", float(values.mean())))
+        level = (mean - np.mean((1.0 - weights) * original)) / np.mean(weights)
+        flat = original + weights * (level - original)
+        wanted, least = known["firstorder_Variance"], float(flat.var()) + _INNER_SHARE * known["firstorder_Variance"]
+        if least > wanted:
+            known |= {name: MATCHABLE[name](flat) for name in ("firstorder_Skewness", "firstorder_Kurtosis") if name in known}
+            known["firstorder_Variance"] = least
+    return known
 
 
 def _solve_curve(knots: Array, inside: tuple[Array, ...], targets: Mapping[str, float], start: Array) -> tuple[Array, Array]:

@@ -36,6 +36,8 @@ def without_region(v: Tensor, hidden: Tensor) -> Tensor:
     return harmonic_fill(v, hidden)
 
 
+_CORE = 1.5
+"""The level of a box is whole up to a third of the way from its middle to its faces, where it has fallen to none."""
 _BORDER = 0.75
 """Share of the level in a voxel of the border, which a plane's own blur gives it."""
 
@@ -50,6 +52,21 @@ def leveled(filled: Tensor, mask: Tensor, level: float) -> Tensor:
     inside and outside, the latter of which is hidden as well.
     """
     return torch.lerp(filled, torch.full_like(filled, level), _blurred(mask))
+
+
+def box_leveled(filled: Tensor, box: Tensor, level: float) -> Tensor:
+    """Filled network input with the level of the tumor to come in the middle of its box (B, 1, D, H, W), for ``flow``.
+
+    Where in the box the tumor will be is not known, but it is likelier in the middle; towards the faces the fill remains, which
+    tells of the tissue beside it. A level all over the box would hide that.
+    """
+    share = torch.zeros_like(filled)
+    for number, inside in enumerate(box[:, 0].bool()):
+        places = inside.nonzero()
+        low, high = places.amin(dim=0), places.amax(dim=0)
+        away = (2.0 * places - (low + high)) / (high - low + 1)
+        share[number, 0][inside] = (_CORE * (1.0 - away.norm(dim=1))).clamp(0.0, 1.0).to(share.dtype)
+    return torch.lerp(filled, torch.full_like(filled, level), share)
 
 
 def _blurred(mask: Tensor) -> Tensor:

@@ -220,9 +220,13 @@ class BridgeConfig:
     leveled: bool = False
     """Whether a tumor whose mean is known starts from a flat region of that mean, rather than from the fill; see
     ``conditioning.leveled``."""
+    flow_leveled: bool = False
+    """Whether ``flow`` is shown the mean that it is asked for in the middle of its box; see ``conditioning.box_leveled``."""
     healing_rank: int = 0
     """Rank of the change that healthy tissue has of its own in every convolution of the residual blocks; 0: none. See
     ``nets.unet.ResBlock``."""
+    flow_rank: int = 0
+    """The same for ``flow``."""
 
     @property
     def all_tokens(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy import ndimage
 
 from TumorSynthLib.aim import Aim
 from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order, soft_border
@@ -29,6 +30,10 @@ LARGEST_GAIN = 6.0
 """Most that a prediction's contrast is stretched."""
 TYPICAL_STRETCH = 1.5
 """Most that it is stretched towards the variance of a typical tumor, which nobody asked for."""
+_INSIDE, _FEWEST_INSIDE = 0.99, 64
+"""Weight from which on a voxel shows the tumor alone, and the voxels of this kind that a variance needs."""
+_GRAIN_MM = 2.0
+"""Standard deviation in mm of the Gaussian that parts a prediction's patches from its grain."""
 NOISE_FACTORS = (0.0, 0.5, 1.0, 2.0)
 """Noise levels tried first, as shares of the surroundings' sd, where texture features are asked for; see ``between``."""
 
@@ -49,8 +54,9 @@ class TextureEdit:
     """Features of a typical tumor for what was not asked; they steer the networks but are no target to be judged by."""
     judged: np.ndarray | None = None
     """Where the features hold, bool on the scan's grid, where that is less than ``mask``: the rest around a core to come."""
-    stretch: float = LARGEST_GAIN
-    """Most that the prediction's contrast is stretched towards the variance in ``drawn``."""
+    typical: bool = False
+    """Whether ``drawn`` is of a typical tumor rather than of the one that is there: its variance then is one of many, and what
+    the network makes of it counts as much."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,8 +219,9 @@ def finish(
 
     def made(level: float) -> Candidate:
         sd = 0.0 if noise is None else level * noise.model.sd
-        targets = _targets(edit, float(u[region.judged].var()), sd)
-        noisy = u if noise is None else noise.added(_leveled(u, region.judged, targets, sd), level)
+        targets = _targets(edit)
+        stretched = _typically_stretched(u, region, edit, sd) if _is_typical(edit) else _leveled(u, region.judged, targets, sd)
+        noisy = stretched if noise is None else noise.added(stretched, level)
         matched = match_first_order(noisy, region.judged, targets, region.u, region.weights)
         values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
         measured = _measured(scene, region, values, [name for name in asked if name in scales])
@@ -250,25 +257,22 @@ def between(best: float, levels: Sequence[float]) -> list[float]:
     return [*lower, 0.5 * (best + levels[at + 1]) if at + 1 < len(levels) else 1.5 * best]
 
 
-def _targets(edit: TextureEdit, smooth_variance: float, noise_sd: float) -> dict[str, float]:
+def _targets(edit: TextureEdit) -> dict[str, float]:
     """First-order features to be met after the network: all that are asked, of the drawn ones mean and variance alone.
 
-    Tails that nobody asked for are not worth bending the values: the bend would turn noise into speckle. Nor is a drawn
-    variance worth stretching what the network made by more than ``edit.stretch``: that of a real tumor is often the fat that
-    its mask touches, and in the midst of muscle it would become mottles of black and white.
-
-    Parameters
-    ----------
-    edit : what is asked, and what was drawn.
-    smooth_variance : of the prediction without noise.
-    noise_sd : standard deviation of the noise that is going to be added.
+    Tails that nobody asked for are not worth bending the values: the bend would turn noise into speckle. Nor is a typical
+    variance to be met in the whole mask, of whose border fat beside it may make more than that: it is met inside.
     """
     if not edit.match:
         return {}
-    drawn = {name: edit.drawn[name] for name in (MEAN, VARIANCE) if name in edit.drawn}
-    if VARIANCE in drawn:
-        drawn[VARIANCE] = min(drawn[VARIANCE], edit.stretch**2 * smooth_variance + noise_sd**2)
+    names = (MEAN,) if _is_typical(edit) else (MEAN, VARIANCE)
+    drawn = {name: edit.drawn[name] for name in names if name in edit.drawn}
     return {name: value for name, value in {**drawn, **(edit.features or {})}.items() if name in MATCHABLE}
+
+
+def _is_typical(edit: TextureEdit) -> bool:
+    """Whether the variance is that of a typical tumor."""
+    return edit.match and edit.typical and VARIANCE in edit.drawn and VARIANCE not in (edit.features or {})
 
 
 def _noise_levels(edit: TextureEdit, asked: Mapping[str, float]) -> Sequence[float]:
@@ -287,9 +291,40 @@ def _leveled(u: np.ndarray, mask: np.ndarray, targets: Mapping[str, float], nois
     mean, variance = float(u[mask].mean()), float(u[mask].var())
     if VARIANCE not in targets or variance <= 0.0:
         return u
-    wanted = max(targets[VARIANCE] - noise_sd**2, SMOOTH_SHARE * targets[VARIANCE], 0.0)
-    gain = min(float(np.sqrt(wanted / variance)), LARGEST_GAIN)
+    gain = min(float(np.sqrt(_without_noise(targets[VARIANCE], noise_sd) / variance)), LARGEST_GAIN)
     return (targets.get(MEAN, mean) + gain * (u - mean)).astype(np.float32)
+
+
+def _typically_stretched(u: np.ndarray, region: EditRegion, edit: TextureEdit, noise_sd: float) -> np.ndarray:
+    """The smooth prediction brought to the variance of a typical tumor inside of the feather, as far as it is worth it.
+
+    The variance of a real tumor is often the fat that its mask touches; in the midst of muscle it would become mottles of black
+    and white. So it is stretched by ``TYPICAL_STRETCH`` at most, and only in patches, as real tumors vary: the prediction's own
+    grain, as strong as these, would be speckle.
+    """
+    inside = region.judged & (region.weights > _INSIDE)
+    mask = inside if inside.sum() >= _FEWEST_INSIDE else region.judged
+    variance, mean = float(u[mask].var()), float(u[mask].mean())
+    wanted = min(_without_noise(edit.drawn[VARIANCE], noise_sd), TYPICAL_STRETCH**2 * variance)
+    if wanted <= variance:
+        return (mean + np.sqrt(wanted / max(variance, 1e-12)) * (u - mean)).astype(np.float32)
+    patches = _patches(u - mean, mask, region.geometry.spacing)
+    (spread, shared), (_, grain) = np.cov(patches[mask], (u - mean - patches)[mask], bias=True)
+    more = np.sqrt(max(shared**2 + spread * (wanted - grain), 0.0)) - shared
+    gain = float(np.clip(more / max(spread, 1e-12), 1.0, LARGEST_GAIN))
+    return (u + (gain - 1.0) * patches).astype(np.float32)
+
+
+def _without_noise(variance: float, noise_sd: float) -> float:
+    """The share of a variance that is left to the prediction."""
+    return max(variance - noise_sd**2, SMOOTH_SHARE * variance, 0.0)
+
+
+def _patches(u: np.ndarray, mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """What of a prediction is coarser than ``_GRAIN_MM`` in the mask, looking at nothing outside of it."""
+    sigma = [_GRAIN_MM / step for step in spacing]
+    within, share = (ndimage.gaussian_filter(array, sigma) for array in (np.where(mask, u, 0.0), mask.astype(np.float64)))
+    return np.asarray(within / np.maximum(share, 1e-3))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from TumorSynthLib.configs import WorkConfig
-from TumorSynthLib.edit import TYPICAL_STRETCH, Candidate, TextureEdit, edit_region, finish, work_task
+from TumorSynthLib.edit import Candidate, TextureEdit, edit_region, finish, work_task
 from TumorSynthLib.errors import GeometryError
 from TumorSynthLib.placing import air_warning, box_of
 from TumorSynthLib.protocol import Request, shape_targets
@@ -75,7 +75,7 @@ def tumors_in_box(
         mask, warnings = mask_of(one, grid, scene.scan.geometry, allowed, targets.get(_VOLUME))
         if mask.sum() < FEWEST:
             continue
-        edit = TextureEdit(mask, dict(scene.texture), noise=request.noise, drawn=drawn, stretch=TYPICAL_STRETCH)
+        edit = TextureEdit(mask, dict(scene.texture), noise=request.noise, drawn=drawn, typical=True)
         region = edit_region(scene, edit)
         u = resample(scene.intensity.from_input(image), grid, region.geometry, smooth=False)
 

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.edit import LARGEST_GAIN, TYPICAL_STRETCH, Candidate, TextureEdit, edit_texture
+from TumorSynthLib.edit import Candidate, TextureEdit, edit_texture
 from TumorSynthLib.joint_insertion import likely_volume, tumors_in_box
 from TumorSynthLib.neighborhood import displaced, relaxed, with_rim
+from TumorSynthLib.placing import box_of
 from TumorSynthLib.protocol import Request, shape_targets
-from TumorSynthLib.scene import Scene
+from TumorSynthLib.scene import Scene, inside_box
 from TumorSynthLib.targets import Part, Target
 from TumorSynthLib.texture import Sampling, TextureModel
-from TumorSynthLib.typical import complete_core, complete_texture, follow
+from TumorSynthLib.tissue_beside import REACH_MM, dark_tissue
+from TumorSynthLib.typical import among, complete_core, complete_texture, follow
+from TumorSynthLib.volume import mask_box
 
 StageProgress = Callable[[str, float], None]
 """Called with a stage and the share of it that is done; may raise ``Cancelled``."""
@@ -101,8 +104,8 @@ class Synthesizer:
             if part.kept:
                 continue
             mask = target.mask if part.name == "rest" and both else part.mask
-            stretch = TYPICAL_STRETCH if part.known is None else LARGEST_GAIN
-            edit = TextureEdit(mask, dict(part.asked), request.noise, drawn=drawn, judged=part.mask, stretch=stretch)
+            typical = part.known is None
+            edit = TextureEdit(mask, dict(part.asked), request.noise, drawn=drawn, judged=part.mask, typical=typical)
             seeds = candidate_seeds(request.seed, request.candidates, number)
             report = _share(progress, number, len(target.parts))
             sampling = Sampling(request.steps, request.guidance, seeds, method=request.method)
@@ -116,7 +119,8 @@ class Synthesizer:
         """The scan with a tumor whose mask the network makes as well, and that mask as the target; see ``tumors_in_box``."""
         seeds = candidate_seeds(request.seed, request.candidates)
         domain = scene.appearance.id
-        exemplars, scales = self.bundle.exemplars(domain), self.texture.scales[domain]
+        here = self._here(scene, inside_box(box_of(request), scene.scan.geometry, None))
+        exemplars, scales = [here(one) for one in self.bundle.exemplars(domain)], self.texture.scales[domain]
         drawn = complete_texture(scene.texture, likely_volume(request), exemplars, scales, request.seed)
         found = tumors_in_box(request, scene, self.texture, seeds, drawn, progress)
         best = found[0]
@@ -135,17 +139,29 @@ class Synthesizer:
         voxel = scene.scan.geometry.voxel_volume_mm3
         volumes = [float(part.mask.sum()) * voxel for part in target.parts]
         known = [None if part.known is None else follow(part.known, part.asked) for part in target.parts]
+        here = self._here(scene, target.mask)
         if len(target.parts) == 1:
             part = target.parts[0]
             first = known[0]
             if first is None:
-                first = complete_texture(part.asked, volumes[0], self.bundle.exemplars(domain), scales, request.seed)
+                exemplars = [here(one) for one in self.bundle.exemplars(domain)]
+                first = complete_texture(part.asked, volumes[0], exemplars, scales, request.seed)
             return [first]
         rest, core = target.parts
-        pairs = self.bundle.part_exemplars(domain)
+        pairs = [{side: here(one) for side, one in pair.items()} for pair in self.bundle.part_exemplars(domain)]
         like = rest.asked if rest.known is None else {**rest.known, **rest.asked}
         typical = complete_core(like, core.asked, (volumes[0], volumes[1]), pairs, scales, request.seed)
         return [drawn if there is None else there for there, drawn in zip(known, typical, strict=True)]
+
+    def _here(self, scene: Scene, mask: np.ndarray) -> Callable[[Mapping[str, float]], dict[str, float]]:
+        """What moves an exemplar as far as the tissue around a mask asks for."""
+        share = self.bundle.follows_tissue(scene.appearance.id)
+        if share == 0.0:
+            return dict
+        scan = scene.scan
+        near = mask_box(mask).expanded((REACH_MM + 1.0) / scan.geometry.spacing, mask.shape).slices
+        dark = dark_tissue(scene.intensity.normalize(scan.array[near]), mask[near], scan.geometry.spacing, scene.domain)
+        return lambda exemplar: among(exemplar, share, dark)
 
     def _untold(self, part: Part) -> list[str]:
         """What was asked for and cannot be steered directly."""

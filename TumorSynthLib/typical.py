@@ -8,12 +8,17 @@ from TumorSynthLib.scaling import FeatureScale
 
 VOLUME = "shape_VoxelVolume"
 """Exemplars carry their volume (mm^3): texture features change with size."""
+BESIDE = "dark_tissue"
+"""And, where it is known, how dark the tissue beside the tumor was, in domain units; see ``tissue_beside``."""
 _PLACES = ("firstorder_Mean", "firstorder_10Percentile", "firstorder_90Percentile")
 _SPREAD = "firstorder_Variance"
 _WIDTH = 0.6
 """How far from the asked features, in normal scores, an exemplar still counts."""
 _VOLUME_WIDTH = 0.7
 """The same for the logarithm of the volume."""
+_LOOK = (*_PLACES, _SPREAD, "firstorder_Skewness", "firstorder_Kurtosis")
+_USUAL_WIDTH = 0.5
+"""How far from the middle of all tumors, in normal scores, an exemplar still counts as typical."""
 
 
 def complete_texture(
@@ -31,7 +36,7 @@ def complete_texture(
     volume_mm3 : volume of the tumor to be.
     exemplars : features of real tumors and of parts of them, with their volume.
     scales : normal scores of the domain.
-    seed : decides among the tumors that fit, the better the likelier.
+    seed : decides among the tumors that fit, the better and the more usual the likelier.
 
     Returns
     -------
@@ -42,7 +47,7 @@ def complete_texture(
     distance = np.array([_distance(asked, volume_mm3, exemplar, scales) for exemplar in exemplars])
     likelihood = np.exp(-0.5 * (distance - distance.min()))
     chosen = np.random.default_rng((seed, 7)).choice(len(exemplars), p=likelihood / likelihood.sum())
-    return follow({name: float(value) for name, value in exemplars[int(chosen)].items() if name != VOLUME}, asked)
+    return follow(_texture(exemplars[int(chosen)]), asked)
 
 
 def complete_core(
@@ -73,8 +78,22 @@ def complete_core(
     distance = np.array([sum(_distance(asked, volume, pair[name], scales) for asked, name, volume in sides) for pair in pairs])
     likelihood = np.exp(-0.5 * (distance - distance.min()))
     chosen = pairs[int(np.random.default_rng((seed, 8)).choice(len(pairs), p=likelihood / likelihood.sum()))]
-    first, second = ({key: float(value) for key, value in chosen[name].items() if key != VOLUME} for name in ("rest", "core"))
-    return follow(first, rest), follow(second, core)
+    return follow(_texture(chosen["rest"]), rest), follow(_texture(chosen["core"]), core)
+
+
+def among(exemplar: Mapping[str, float], share: float, dark: float | None) -> dict[str, float]:
+    """An exemplar as it would be among other tissue: mean and percentiles move with it.
+
+    Parameters
+    ----------
+    exemplar : features of a real tumor, with its volume and the tissue beside it.
+    share : of the difference of the tissues by which it moves; what that of the domain's real tumors does.
+    dark : the tissue beside the tumor to be, as ``BESIDE``; None where it is not known.
+    """
+    if share == 0.0 or dark is None or BESIDE not in exemplar:
+        return dict(exemplar)
+    mean = {_PLACES[0]: exemplar[_PLACES[0]] + share * (dark - exemplar[BESIDE])}
+    return follow(exemplar, mean) | mean
 
 
 def follow(features: Mapping[str, float], asked: Mapping[str, float]) -> dict[str, float]:
@@ -113,9 +132,23 @@ def follow(features: Mapping[str, float], asked: Mapping[str, float]) -> dict[st
 def _distance(
     asked: Mapping[str, float], volume_mm3: float, exemplar: Mapping[str, float], scales: Mapping[str, FeatureScale]
 ) -> float:
-    """Squared distance of an exemplar from what is asked."""
+    """Squared distance of an exemplar from what is asked, and of the rest of its look from what tumors usually look like.
+
+    Masks of real tumors reach into bone, fat or fluid here and there; their variance would be made as speckle. Whoever asks for
+    an unusual look gets a tumor as unusual otherwise.
+    """
     total = (np.log(volume_mm3 / exemplar[VOLUME]) / _VOLUME_WIDTH) ** 2
+    known = [name for name in _LOOK if name in exemplar and name in scales]
+    allowed = max((abs(scales[name].score(asked[name])) for name in known if name in asked), default=0.0)
+    look = [scales[name].score(exemplar[name]) for name in known if name not in asked]
+    if look:
+        total += (max(0.0, float(np.sqrt(np.mean(np.square(look)))) - allowed) / _USUAL_WIDTH) ** 2
     for name, value in asked.items():
         if name in exemplar and name in scales:
             total += ((scales[name].score(value) - scales[name].score(exemplar[name])) / _WIDTH) ** 2
     return float(total)
+
+
+def _texture(exemplar: Mapping[str, float]) -> dict[str, float]:
+    """The texture features of an exemplar."""
+    return {name: float(value) for name, value in exemplar.items() if name not in (VOLUME, BESIDE)}

@@ -12,7 +12,7 @@ from scipy import stats
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.device import choose_device
-from TumorSynthLib.edit import TYPICAL_STRETCH, TextureEdit, work_task, working_grid
+from TumorSynthLib.edit import TextureEdit, work_task, working_grid
 from TumorSynthLib.errors import RequestError
 from TumorSynthLib.evaluate.cases import followed, workers
 from TumorSynthLib.evaluate.groups import Cases, by_modality, mean_of
@@ -101,7 +101,7 @@ def _draw(tumor: Tumor, name: str, model: TextureModel, bundle: Bundle) -> Job:
 
     def alone(value: float) -> TextureEdit:
         drawn = complete_texture({name: value}, volume, bundle.exemplars(domain), scales, seeds[0])
-        return TextureEdit(tumor.mask, {name: value}, drawn=drawn, stretch=TYPICAL_STRETCH)
+        return TextureEdit(tumor.mask, {name: value}, drawn=drawn, typical=True)
 
     def sampled(edit: TextureEdit) -> Sample:
         return edit, model.synthesize(work_task(scene, edit, WorkConfig())[0], Sampling(STEPS, GUIDANCE, seeds))[0]

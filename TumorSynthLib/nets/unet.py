@@ -81,36 +81,38 @@ class Tokens(nn.Module):
 class ResBlock(nn.Module):
     """Two convolutions with a FiLM in between, to which healthy tissue adds a change of its own, as with Eq. 8's switch.
 
-    Healing and making tumors pull the same weights to different places. A change of low rank, which factors into a convolution
-    to a few channels and one of single voxels, parts them at a small part of the cost of a second network, and can be learned
-    after all else without touching it.
+    Healing and making tumors pull the same weights to different places; so does making a tumor in a mask, and with its mask in
+    a box. A change of low rank, which factors into a convolution to a few channels and one of single voxels, parts them at a
+    small part of the cost of a second network, and can be learned after all else without touching it.
     """
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, healing_rank: int) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, healing_rank: int, flow_rank: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.GroupNorm(8, inputs), nn.GroupNorm(8, outputs)
         self.conv1 = nn.Conv3d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv3d(outputs, outputs, 3, padding=1)
-        changed = (inputs, outputs) if healing_rank else ()
-        self.healing = nn.ModuleList([_low_rank(count, outputs, healing_rank) for count in changed])
+        self.healing, self.flow = (
+            nn.ModuleList([_low_rank(count, outputs, rank) for count in (inputs, outputs) if rank])
+            for rank in (healing_rank, flow_rank)
+        )
         self.film = nn.Linear(embedding, 2 * outputs)
         self.skip = nn.Conv3d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
 
-    def forward(self, x: Tensor, embedding: Tensor, tumor: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, tumor: Tensor, flow: bool) -> Tensor:
         """(B, inputs, d, h, w) to (B, outputs, d, h, w)."""
-        h = self._convolved(0, F.silu(self.norm1(x)), tumor)
+        h = self._convolved(0, F.silu(self.norm1(x)), tumor, flow)
         scale, shift = self.film(embedding)[:, :, None, None, None].chunk(2, dim=1)
-        h = self._convolved(1, F.silu(self.norm2(h) * (1.0 + scale) + shift), tumor)
+        h = self._convolved(1, F.silu(self.norm2(h) * (1.0 + scale) + shift), tumor, flow)
         return self.skip(x) + h
 
-    def _convolved(self, number: int, x: Tensor, tumor: Tensor) -> Tensor:
+    def _convolved(self, number: int, x: Tensor, tumor: Tensor, flow: bool) -> Tensor:
         made: Tensor = (self.conv1, self.conv2)[number](x)
-        if not len(self.healing) or bool(tumor.all()):
-            return made
-        return made + self.healing[number](x) * ~tumor[:, None, None, None, None]
+        if len(self.healing) and not bool(tumor.all()):
+            made = made + self.healing[number](x) * ~tumor[:, None, None, None, None]
+        return made + self.flow[number](x) if len(self.flow) and flow else made
 
 
 def _low_rank(inputs: int, outputs: int, rank: int) -> nn.Sequential:
@@ -163,20 +165,20 @@ class Stage(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, embedding: int, config: BridgeConfig, attention: bool) -> None:
         super().__init__()
-        self.block = ResBlock(inputs, outputs, embedding, config.healing_rank)
+        self.block = ResBlock(inputs, outputs, embedding, config.healing_rank, config.flow_rank)
         self.attention = SwitchAttention(outputs, config.token_width, config.heads) if attention else None
 
-    def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor, exists: Tensor, tumor: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, tokens: Tensor, exists: Tensor, tumor: Tensor, flow: bool) -> Tensor:
         """(B, inputs, d, h, w) to (B, outputs, d, h, w)."""
-        x = self.block(x, embedding, tumor)
+        x = self.block(x, embedding, tumor, flow)
         return x if self.attention is None else self.attention(x, tokens, exists, tumor)
 
 
 class BridgeUNet(nn.Module):
     """Predicts from x_t, y, time and condition what the objective of the process asks for; the latent's shape.
 
-    Methods share all weights but an embedding. ``flow`` has the soft mask as one more channel of x and of what comes out;
-    where the network knows ``flow``, the other methods see nothing there.
+    Methods share all weights but an embedding, and what ``flow`` has of its own: the soft mask as one more channel of x and of
+    what comes out, where the other methods see nothing, and a change of low rank of the convolutions.
     """
 
     def __init__(self, config: BridgeConfig) -> None:
@@ -228,7 +230,7 @@ class BridgeUNet(nn.Module):
         if self.method is not None:
             embedding = embedding + self.method.weight[condition.method]
         embedding = F.silu(embedding)
-        rest = (embedding, tokens, exists, condition.tumor)
+        rest = (embedding, tokens, exists, condition.tumor, METHODS[condition.method] == "flow")
         count = self.config.latent_channels
         seen = [x[:, :count], y[:, :count], condition.mask]
         if self.config.joint:

@@ -94,7 +94,7 @@ def train_bridge(
         LatentCache(network, team.device, precision, stage.crop, gb, draw.binary) for gb in (draw.memory_gb, 1.0)
     )
     config = with_residual_sd(config, content, conditions, chosen, held_cache)
-    validation = Validation(content, conditions, np.flatnonzero(held), held_cache, config.leveled, healing)
+    validation = Validation(content, conditions, np.flatnonzero(held), held_cache, config, healing)
     regions = RegionDraws(content, conditions, weights, draw, fresh)
     methods = () if healing else config.methods
     draws = dict.fromkeys(("bridge", *methods), regions)
@@ -125,8 +125,9 @@ def check_methods(config: BridgeConfig) -> None:
     ):
         message = f"network.methods is {','.join(config.methods)}."
         raise RequestError("train.methods", message, f"Start with bridge, and add any of {', '.join(METHODS[1:])}, each once.")
-    if config.healing_rank < 0:
-        raise RequestError("train.healing", f"network.healing_rank is {config.healing_rank}.", "Choose 0 for none, or 8, say.")
+    for name, rank in (("healing_rank", config.healing_rank), ("flow_rank", config.flow_rank)):
+        if rank < 0:
+            raise RequestError("train.rank", f"network.{name} is {rank}.", "Choose 0 for none, or 8, say.")
     for method, process in processes(config).items():
         known = (*process.published, RESIDUAL, PRECONDITIONED)
         if process.objective not in known:
@@ -219,6 +220,10 @@ def _start(
         config = replace(config, methods=(*config.methods, *more))
     if not config.healing_rank:
         config = replace(config, healing_rank=stage.network.healing_rank)
+    if config.joint and not config.flow_rank:
+        config = replace(config, flow_rank=stage.network.flow_rank)
+    if config.joint and "flow" in stage.learns:
+        config = replace(config, flow_leveled=config.flow_leveled or stage.network.flow_leveled)
     scales, refitted = bundle_scales(content, config.tokens, init)
     say(f"Feature scales are those of bundle '{init.id}'" + (f", refitted for {', '.join(refitted)}." if refitted else "."))
     return config, {name: init.weights(name) for name in ("bridge", "refiner") if name in init.configs}, scales

@@ -146,7 +146,8 @@ class BridgeTrainer:
         """What is encoded of a sample: to heal it without a method; for a tumor most often with its mean as its level."""
         if not method:
             return replace(item, hides=Hides.REGION)
-        if not self.config.leveled or method == "flow" or rng.random() < WITHOUT_LEVEL:
+        leveled = self.config.flow_leveled if method == "flow" else self.config.leveled
+        if not leveled or rng.random() < WITHOUT_LEVEL:
             return item
         return replace(item, level=row.level)
 

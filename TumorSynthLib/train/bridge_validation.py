@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from TumorSynthLib.configs import BridgeConfig
 from TumorSynthLib.dataset import CHANGED, HEALTHY, TUMOR, TrainingData
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.nets.unet import BridgeUNet, residual_sd
@@ -52,7 +53,7 @@ class Validation:
     data, conditions : the regions.
     held : those of held-out patients.
     cache : encodes them.
-    leveled : whether tumors start from the level that is asked for.
+    config : of the network, which says whether tumors start from the level that is asked for.
     healing : whether nothing but healing is validated, as nothing else is learned.
     """
 
@@ -62,10 +63,10 @@ class Validation:
         conditions: Conditions,
         held: np.ndarray,
         cache: LatentCache,
-        leveled: bool = False,
+        config: BridgeConfig,
         healing: bool = False,
     ) -> None:
-        self.data, self.conditions, self.cache, self.leveled = data, conditions, cache, leveled
+        self.data, self.conditions, self.cache, self.config = data, conditions, cache, config
         healthy = held[conditions.kind[held] == HEALTHY][::3][:MOST]
         changed = held[conditions.kind[held] == CHANGED][::3][:MOST]
         tumors = held[(conditions.kind[held] != HEALTHY) & (conditions.kind[held] != CHANGED)][:MOST]
@@ -120,7 +121,8 @@ class Validation:
     def _latents(self, plan: Plan) -> Latents:
         """Encodings of a plan's regions; with the mean that is asked for as their level, where the network starts from it."""
         hides = Hides.BOX if plan.method == "flow" else Hides.RING if plan.tumor else Hides.REGION
-        shown = self.leveled and plan.features and hides is Hides.RING
+        leveled = self.config.flow_leveled if hides is Hides.BOX else self.config.leveled
+        shown = leveled and plan.features and plan.tumor
         levels = [self.conditions.row(int(n)).level if shown else None for n in plan.sources]
         pairs = zip(plan.rows, levels, strict=True)
         return self.cache.batch([prepared(self.data, int(n), hides=hides, level=level) for n, level in pairs])

@@ -12,7 +12,8 @@ from TumorSynthLib.scaling import feature_statistics
 from TumorSynthLib.train.feature_scales import domain_members
 from TumorSynthLib.train.joint_statistics import joint_entries
 from TumorSynthLib.train.rim_statistics import rim_entries
-from TumorSynthLib.typical import VOLUME
+from TumorSynthLib.train.tissue_statistics import dark_tissues, follows_tissue
+from TumorSynthLib.typical import BESIDE, VOLUME
 
 Found = TypeVar("Found")
 """What is known of the tumors of a domain."""
@@ -33,7 +34,7 @@ def domain_entries(
     members, tumors = domain_members(data), np.array([region.kind == TUMOR for region in data.regions], dtype=bool)
     present = {image.domain.id for image in data.images}
     known = {} if base is None else {entry["id"]: dict(entry) for entry in base.info["domains"]}
-    joint, rims = joint_entries(data), rim_entries(data)
+    joint, rims, dark = joint_entries(data), rim_entries(data), dark_tissues(data)
     entries = []
     for index, domain in enumerate(DOMAINS):
         if domain.id in known and domain.id not in present:
@@ -43,27 +44,31 @@ def domain_entries(
         for name, quantiles in zip(tokens, scales.get(domain.id, ()), strict=False):
             if name in statistics:
                 statistics[name]["quantiles"] = [float(f"{quantile:.6g}") for quantile in quantiles]
-        looks = {"exemplars": exemplars(data, domain), "part_exemplars": part_exemplars(data, domain)}
+        looks = {
+            "exemplars": exemplars(data, domain, dark),
+            "part_exemplars": part_exemplars(data, domain, dark),
+            "follows_tissue": follows_tissue(data, domain, dark),
+        }
         entries.append({**domain_entry(domain, statistics), **looks, **joint.get(domain.id, {}), "rim": rims[domain.id]})
     return entries
 
 
-def exemplars(data: TrainingData, domain: Domain) -> list[dict[str, float]]:
-    """Token features and volume of each tumor, and of each part of one, of a domain."""
+def exemplars(data: TrainingData, domain: Domain, dark: Mapping[int, float]) -> list[dict[str, float]]:
+    """Token features and volume of each tumor, and of each part of one, of a domain, with the tissue beside it."""
     found: dict[str, dict[tuple[float, ...], dict[str, float]]] = {}
     for number, region in enumerate(data.regions):
-        entry = _exemplar(data, number)
+        entry = _exemplar(data, number, dark)
         if region.kind in (TUMOR, PART) and entry:
             # Several views of one tumor have the same features: one is enough.
             found.setdefault(data.images[region.image].domain.id, {})[tuple(entry.values())] = entry
     return list(_own_or_borrowed(found, domain, {}).values())
 
 
-def part_exemplars(data: TrainingData, domain: Domain) -> list[dict[str, dict[str, float]]]:
-    """Token features and volume of the core and of the rest of each tumor of a domain."""
+def part_exemplars(data: TrainingData, domain: Domain, dark: Mapping[int, float]) -> list[dict[str, dict[str, float]]]:
+    """Token features and volume of the core and of the rest of each tumor of a domain, with the tissue beside it."""
     sides: dict[int, dict[str, dict[str, float]]] = {}
     for number, region in enumerate(data.regions):
-        entry = _exemplar(data, number)
+        entry = _exemplar(data, number, dark)
         if region.kind in (CORE, REST) and entry:
             sides.setdefault(region.image, {})["core" if region.kind == CORE else "rest"] = entry
     found: dict[str, list[dict[str, dict[str, float]]]] = {}
@@ -73,13 +78,16 @@ def part_exemplars(data: TrainingData, domain: Domain) -> list[dict[str, dict[st
     return _own_or_borrowed(found, domain, [])
 
 
-def _exemplar(data: TrainingData, number: int) -> dict[str, float]:
-    """Token features and volume of a region; empty where one of them is undefined."""
+def _exemplar(data: TrainingData, number: int, dark: Mapping[int, float]) -> dict[str, float]:
+    """Token features and volume of a region, with the tissue beside it; empty where one of them is undefined."""
     values = data.features[number][[data.names.index(name) for name in TEXTURE_TOKENS]]
     if not np.isfinite(values).all():
         return {}
-    numbers = [float(f"{value:.5g}") for value in (*values, data.regions[number].volume_mm3)]
-    return dict(zip((*TEXTURE_TOKENS, VOLUME), numbers, strict=True))
+    entry = dict(zip((*TEXTURE_TOKENS, VOLUME), (*values, data.regions[number].volume_mm3), strict=True))
+    image = data.regions[number].image
+    if image in dark:
+        entry[BESIDE] = dark[image]
+    return {name: float(f"{value:.5g}") for name, value in entry.items()}
 
 
 def _own_or_borrowed(found: Mapping[str, Found], domain: Domain, nothing: Found) -> Found:

@@ -9,7 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from TumorSynthLib.conditioning import filled_region, joint_latent, latent_masks, leveled, without_region, without_tumor
+from TumorSynthLib.conditioning import (
+    box_leveled,
+    filled_region,
+    joint_latent,
+    latent_masks,
+    leveled,
+    without_region,
+    without_tumor,
+)
 from TumorSynthLib.nets.codec import Codec
 from TumorSynthLib.train.common import autocast
 from TumorSynthLib.volume import mask_box
@@ -45,7 +53,7 @@ class Wanted:
     hides: Hides = Hides.RING
     """What is hidden."""
     level: float | None = None
-    """Network input all over the mask instead of the fill; see ``conditioning.leveled``."""
+    """Network input all over the mask, or in the middle of the box, instead of the fill; see ``conditioning.leveled``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +123,7 @@ class LatentCache:
         hidden = filled_region(mask) if wanted.hides is Hides.RING else mask
         y = without_region(v, hidden)
         if wanted.level is not None:
-            y = leveled(y, mask, wanted.level)
+            y = box_leveled(y, mask, wanted.level) if boxed else leveled(y, mask, wanted.level)
         place = self._place(inside, rng)
         v, y, mask, hidden, tumor = (t[(slice(None), slice(None), *place)] for t in (v, y, mask, hidden, tumor))
         with autocast(self.device, self.precision):

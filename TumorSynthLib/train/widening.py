@@ -12,7 +12,7 @@ from TumorSynthLib.nets.unet import BridgeUNet
 
 _POOL = "tokens.pool.0.weight"
 _HEALING = (".healing.", ".own.")
-_INWARD = (".healing.0.0.weight", ".healing.1.0.weight")
+_INWARD = tuple(f".{change}.{number}.0.weight" for change in ("healing", "flow") for number in (0, 1))
 _PATH = "path.weight"
 
 
@@ -21,7 +21,7 @@ def widened(weights: Mapping[str, Tensor], network: BridgeUNet) -> dict[str, Ten
 
     Old channels and tokens come first in the network, so old weights keep their places. New input channels and new tokens' part
     in the pooled features have weight zero; the identity of a new token is the network's own random one. So is the first factor
-    of a healing change, whose second is zero: were both, neither would ever learn.
+    of a change of low rank, whose second is zero: were both, neither would ever learn.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def narrowed(
     """
     smaller = replace(config, methods=tuple(methods))
     if "flow" not in methods:
-        smaller = replace(smaller, shape_tokens=(), shape_quantiles=())
+        smaller = replace(smaller, shape_tokens=(), shape_quantiles=(), flow_leveled=False, flow_rank=0)
     fresh, made = _shapes(smaller), {}
     for name, like in fresh.items():
         old = weights[name]
