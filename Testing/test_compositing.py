@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from TumorSynthLib.compositing import BLUR, MATCHABLE, composite, match_first_order, soft_border
+from TumorSynthLib.compositing import BLUR, MATCHABLE, OUTWARD, composite, match_first_order, soft_border
 from TumorSynthLib.errors import GeometryError, ImageError
 from TumorSynthLib.fill import harmonic_fill, harmonic_fill_exact
 from TumorSynthLib.noise import (
@@ -143,8 +143,8 @@ def test_the_feather_of_a_large_tumor_is_soft_and_ends_beside_it():
     assert weights.dtype == np.float32
     assert np.all(weights[inside > 3.0] > 0.995)
     assert np.all(weights[~beside] == 0.0)
-    assert np.all((weights[mask] >= 0.3) & (weights[mask] <= 1.0)) and weights[mask].min() < 0.7
-    assert 0.2 < weights[~mask].max() < 0.7
+    assert np.all((weights[mask] >= 0.5) & (weights[mask] <= 1.0)) and weights[mask].min() < 0.8
+    assert 0.3 < weights[~mask].max() < 0.8
 
 
 def test_the_feather_of_a_plane_is_the_blur_of_a_scanner():
@@ -152,8 +152,8 @@ def test_the_feather_of_a_plane_is_the_blur_of_a_scanner():
     mask = np.zeros((40, 40, 40), bool)
     mask[:20] = True
     line = soft_border(mask, ISO)[17:22, 20, 20]
-    exact = [0.5 * (1.0 - math.erf((place - 19.5) / (BLUR * 2**0.5))) for place in range(17, 21)]
-    assert line == pytest.approx([*exact, 0.0], abs=0.02)
+    exact = [min(1.0, OUTWARD * 0.5 * (1.0 - math.erf((place - 19.5) / (BLUR * 2**0.5)))) for place in range(17, 21)]
+    assert line == pytest.approx([*exact, 0.0], abs=0.02) and line[2] > 0.9
 
 
 def test_the_feather_hides_the_stairs_of_a_slanted_border():
@@ -279,7 +279,7 @@ def test_targets_that_the_border_makes_impossible_do_not_spoil_the_others(seed):
     for name in ("firstorder_Mean", "firstorder_10Percentile", "firstorder_90Percentile"):
         assert match.measured[name] == pytest.approx(targets[name], abs=2.0)
     flat = original + weights * (35.0 - original)
-    assert match.measured["firstorder_Variance"] < 1.1 * flat[mask].var()
+    assert match.measured["firstorder_Variance"] < flat[mask].var() + targets["firstorder_Variance"]
     assert any("firstorder_Variance was asked to be 150" in sentence for sentence in match.warnings)
 
 

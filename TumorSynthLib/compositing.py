@@ -23,17 +23,18 @@ _SHARP, _SOFT = 2.0, 6.0
 """Radii in voxels up to which there is no feather, and from which on it is whole."""
 BLUR = 0.8
 """Standard deviation of the whole feather, in finest voxels."""
+OUTWARD = 1.25
+"""Factor of the blurred mask, up to 1, which moves the border out by a fifth of a voxel: the mask's outermost voxels, in which
+features are measured as well, then show nine tenths tumor; bone beside them would otherwise decide the features."""
 _TOLERANCE = 0.02
 _MOST = 2000
 _QUANTILES = np.array([0.0, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 1.0])
 _MIDDLE = 5
 _LARGEST_GAIN = 8.0
-_INNER_SHARE = 0.25
-"""Share of an asked variance that the inside of a tumor keeps, whatever its border has of it."""
 
 
 def soft_border(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
-    """Blending weights of an edit: the mask, blurred about as a scanner would.
+    """Blending weights of an edit: the mask, blurred about as a scanner would, for the most part outward.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def soft_border(mask: np.ndarray, spacing: Spacing) -> np.ndarray:
     softness = np.clip((radius - _SHARP) / (_SOFT - _SHARP), 0.0, 1.0)
     blurred = ndimage.gaussian_filter(part.astype(np.float32), [BLUR * voxel / step for step in steps], mode="nearest")
     reached = ndimage.binary_dilation(part, np.ones((3, 3, 3), bool))
-    weights[box] = np.where(reached, part + softness * (blurred - part), 0.0)
+    weights[box] = np.where(reached, part + softness * (np.minimum(OUTWARD * blurred, 1.0) - part), 0.0)
     return weights
 
 
@@ -167,7 +168,7 @@ def match_first_order(
         heights, curve = _solve_curve(knots, sample, aims, curve)
         curved, seen = (below + weight * (_bend(value, knots, heights) - below) for value, below, weight in (inside, sample))
         measured = {name: MATCHABLE[name](curved) for name in wanted}
-        aims = {name: possible[name] + MATCHABLE[name](seen) - measured[name] for name in wanted}
+        aims = {name: value + MATCHABLE[name](seen) - measured[name] for name, value in possible.items()}
     band = weights > 0
     result = np.array(values, dtype=np.float32)
     result[band] = _bend(values[band].astype(np.float64), knots, heights)
@@ -175,7 +176,7 @@ def match_first_order(
 
 
 def _possible(targets: Mapping[str, float], inside: tuple[Array, ...]) -> dict[str, float]:
-    """The targets, with the variance, and then the tails too, that the border leaves possible.
+    """The targets with a variance that the border leaves possible, and where it decides, without the tails, which it is then.
 
     Where fat or bone shines through the border, no curve makes the tumor as even as it may be asked to be; run after all the
     same, the variance would flatten the inside, and draw the mean towards bone.
@@ -186,9 +187,11 @@ def _possible(targets: Mapping[str, float], inside: tuple[Array, ...]) -> dict[s
         mean = known.get("firstorder_Mean", known.get("firstorder_Median", float(values.mean())))
         level = (mean - np.mean((1.0 - weights) * original)) / np.mean(weights)
         flat = original + weights * (level - original)
-        wanted, least = known["firstorder_Variance"], float(flat.var()) + _INNER_SHARE * known["firstorder_Variance"]
+        wanted, border = known["firstorder_Variance"], float(flat.var())
+        # Of a border that makes little of the variance the rest is the inside's; beside one that makes more it keeps all of it.
+        least = border + wanted * border / max(border + wanted, 1e-12)
         if least > wanted:
-            known |= {name: MATCHABLE[name](flat) for name in ("firstorder_Skewness", "firstorder_Kurtosis") if name in known}
+            known = {name: value for name, value in known.items() if name not in ("firstorder_Skewness", "firstorder_Kurtosis")}
             known["firstorder_Variance"] = least
     return known
 
