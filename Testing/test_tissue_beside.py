@@ -14,7 +14,8 @@ from TumorSynthLib.intensity import MEAN
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.result import read_result
 from TumorSynthLib.tissue_beside import REACH_MM, dark_tissue
-from TumorSynthLib.train.tissue_statistics import FEWEST_TUMORS, dark_tissues, finest_views, follows_tissue
+from TumorSynthLib.train.rim_statistics import finest_views
+from TumorSynthLib.train.tissue_statistics import FEWEST_TUMORS, dark_tissues, follows_tissue
 from TumorSynthLib.typical import BESIDE, VOLUME
 from TumorSynthLib.volume import Geometry, work_grid
 

@@ -119,7 +119,7 @@ class Synthesizer:
         """The scan with a tumor whose mask the network makes as well, and that mask as the target; see ``tumors_in_box``."""
         seeds = candidate_seeds(request.seed, request.candidates)
         domain = scene.appearance.id
-        here = self._here(scene, inside_box(box_of(request), scene.scan.geometry, None))
+        here = self._here(scene, lambda: inside_box(box_of(request), scene.scan.geometry, None))
         exemplars, scales = [here(one) for one in self.bundle.exemplars(domain)], self.texture.scales[domain]
         drawn = complete_texture(scene.texture, likely_volume(request), exemplars, scales, request.seed)
         found = tumors_in_box(request, scene, self.texture, seeds, drawn, progress)
@@ -139,7 +139,7 @@ class Synthesizer:
         voxel = scene.scan.geometry.voxel_volume_mm3
         volumes = [float(part.mask.sum()) * voxel for part in target.parts]
         known = [None if part.known is None else follow(part.known, part.asked) for part in target.parts]
-        here = self._here(scene, target.mask)
+        here = self._here(scene, lambda: target.mask)
         if len(target.parts) == 1:
             part = target.parts[0]
             first = known[0]
@@ -153,12 +153,12 @@ class Synthesizer:
         typical = complete_core(like, core.asked, (volumes[0], volumes[1]), pairs, scales, request.seed)
         return [drawn if there is None else there for there, drawn in zip(known, typical, strict=True)]
 
-    def _here(self, scene: Scene, mask: np.ndarray) -> Callable[[Mapping[str, float]], dict[str, float]]:
-        """What moves an exemplar as far as the tissue around a mask asks for."""
+    def _here(self, scene: Scene, where: Callable[[], np.ndarray]) -> Callable[[Mapping[str, float]], dict[str, float]]:
+        """What moves an exemplar as far as the tissue around a mask asks for; the mask is made where that matters alone."""
         share = self.bundle.follows_tissue(scene.appearance.id)
         if share == 0.0:
             return dict
-        scan = scene.scan
+        scan, mask = scene.scan, where()
         near = mask_box(mask).expanded((REACH_MM + 1.0) / scan.geometry.spacing, mask.shape).slices
         dark = dark_tissue(scene.intensity.normalize(scan.array[near]), mask[near], scan.geometry.spacing, scene.domain)
         return lambda exemplar: among(exemplar, share, dark)

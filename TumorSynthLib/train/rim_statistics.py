@@ -33,7 +33,8 @@ LENDERS = {
 }
 """Domains of the same unit whose rims stand in for those of a domain with too few tumors."""
 _BINS = 10
-_PART = 0.02
+PART = 0.02
+"""Share of a region in a voxel from which on the voxel shows some of it."""
 _NEARLY_ALL = 0.8
 _FEWEST_VOXELS = 10
 _FEWEST_FARTHER = 50
@@ -83,15 +84,13 @@ def measured_rims(data: TrainingData) -> tuple[dict[str, list[Rim]], dict[str, l
     """By domain, what surrounds the tumors and what surrounds healthy places of the same images."""
     tumors: dict[str, list[Rim]] = {domain.id: [] for domain in DOMAINS}
     healthy: dict[str, list[Rim]] = {domain.id: [] for domain in DOMAINS}
+    finest = finest_views(data)
     for number, image in enumerate(data.images):
         members = [index for index, region in enumerate(data.regions) if region.image == number]
-        views = [index for index in members if data.regions[index].kind == TUMOR]
         places = [index for index in members if data.regions[index].kind == HEALTHY]
         apart = np.zeros(image.counts.shape, bool)
-        if views:
-            # All views show the same tumor; the finest shows it best.
-            finest = min(views, key=lambda index: data.regions[index].spacing)
-            box, soft = native_mask(data, finest)
+        if number in finest:
+            box, soft = native_mask(data, finest[number])
             steps = tuple(image.geometry.spacing)
             apart[box.slices] = ndimage.distance_transform_edt(soft <= 0.5, sampling=steps) <= CLEAR_MM
             tumors[image.domain.id] += measured_rim(data, number, box, soft, np.zeros(soft.shape, bool))
@@ -99,6 +98,16 @@ def measured_rims(data: TrainingData) -> tuple[dict[str, list[Rim]], dict[str, l
             box, soft = native_mask(data, index)
             healthy[image.domain.id] += measured_rim(data, number, box, soft, apart[box.slices])
     return tumors, healthy
+
+
+def finest_views(data: TrainingData) -> dict[int, int]:
+    """By image, the region that shows its whole tumor finest; all its views show the same tumor."""
+    views: dict[int, int] = {}
+    for index, region in enumerate(data.regions):
+        before = views.get(region.image)
+        if region.kind == TUMOR and (before is None or region.spacing < data.regions[before].spacing):
+            views[region.image] = index
+    return views
 
 
 def native_mask(data: TrainingData, index: int) -> tuple[Box, np.ndarray]:
@@ -124,7 +133,7 @@ def measured_rim(data: TrainingData, number: int, box: Box, soft: np.ndarray, ap
     distance = ndimage.distance_transform_edt(~mask, sampling=tuple(image.geometry.spacing))
     # What lies beyond has no say in which classes there are.
     around = np.where(distance <= FARTHER_MM[1], distance, 0.0)
-    tissue = similar_tissue(u, around, image.domain) & ~apart & (soft < _PART)
+    tissue = similar_tissue(u, around, image.domain) & ~apart & (soft < PART)
     farther = tissue & (distance > FARTHER_MM[0])
     if int(farther.sum()) < _FEWEST_FARTHER:
         return []

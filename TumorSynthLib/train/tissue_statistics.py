@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import stats
 
 from TumorSynthLib.configs import Domain
-from TumorSynthLib.dataset import TUMOR, TrainingData
+from TumorSynthLib.dataset import TrainingData
 from TumorSynthLib.intensity import MEAN
 from TumorSynthLib.tissue_beside import dark_tissue
-from TumorSynthLib.train.rim_statistics import native_mask
+from TumorSynthLib.train.rim_statistics import PART, finest_views, native_mask
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares that are tried."""
@@ -16,7 +17,6 @@ FEWEST_TUMORS = 10
 """Tumors that a domain must have to speak for itself."""
 WORTH = 0.8
 """Most of the tumors' spread that may be left, lest chance be followed."""
-_PART = 0.02
 
 
 def dark_tissues(data: TrainingData) -> dict[int, float]:
@@ -26,7 +26,7 @@ def dark_tissues(data: TrainingData) -> dict[int, float]:
         image = data.images[number]
         box, soft = native_mask(data, index)
         u = image.counts[box.slices] * np.float32(image.step)
-        mask = soft > _PART
+        mask = soft > PART
         dark = dark_tissue(u, mask, image.geometry.spacing, image.domain) if mask.any() else None
         if dark is not None:
             found[number] = dark
@@ -46,20 +46,6 @@ def follows_tissue(data: TrainingData, domain: Domain, dark: Mapping[int, float]
         return 0.0
     means = data.features[[views[number] for number in own], column]
     beside = np.array([dark[number] for number in own])
-    spreads = [_spread(means - share * beside) for share in SHARES]
+    spreads = [float(stats.median_abs_deviation(means - share * beside)) for share in SHARES]
     best = int(np.argmin(spreads))
     return SHARES[best] if spreads[best] <= WORTH * spreads[0] else 0.0
-
-
-def finest_views(data: TrainingData) -> dict[int, int]:
-    """By image, the region that shows its whole tumor finest."""
-    views: dict[int, int] = {}
-    for index, region in enumerate(data.regions):
-        before = views.get(region.image)
-        if region.kind == TUMOR and (before is None or region.spacing < data.regions[before].spacing):
-            views[region.image] = index
-    return views
-
-
-def _spread(values: np.ndarray) -> float:
-    return float(np.median(np.abs(values - np.median(values))))
