@@ -10,7 +10,8 @@ from scipy.stats import norm
 
 from TumorSynthLib.aim import FARTHEST, GAIN, Aim
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.edit import TextureEdit, edit_texture
+from TumorSynthLib.candidates import edit_texture
+from TumorSynthLib.edit import TextureEdit
 from TumorSynthLib.scaling import LEVELS, FeatureScale
 from TumorSynthLib.scene import Scene, read_scene, read_source
 from TumorSynthLib.texture import Sampling, Task

@@ -9,7 +9,7 @@ import pytest
 import tiny_data
 from scipy import ndimage, stats
 
-from TumorSynthLib import edit
+from TumorSynthLib import finishing
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.errors import DataError
@@ -346,8 +346,11 @@ def test_the_texture_table_of_a_small_folder(
 ) -> None:
     monkeypatch.setattr(texture_arms, "CANDIDATES", 2)
     monkeypatch.setattr(texture, "STEPS", 2)
-    monkeypatch.setattr(edit, "NOISE_FACTORS", (0.0,))
-    monkeypatch.setattr(edit, "MATCHABLE", {name: edit.MATCHABLE[name] for name in ("firstorder_Mean", "firstorder_Variance")})
+    monkeypatch.setattr(finishing, "NOISE_LEVELS", (1.0,))
+    monkeypatch.setattr(finishing, "GRAINS", (0.7,))
+    monkeypatch.setattr(
+        finishing, "MATCHABLE", {name: finishing.MATCHABLE[name] for name in ("firstorder_Mean", "firstorder_Variance")}
+    )
     report = run(folder, "train", "texture", tmp_path, tiny_bundle)
     checked(report, tmp_path, "texture", tiny_bundle)
     cases = {case["modality"]: case for case in report["cases"]}

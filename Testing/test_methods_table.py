@@ -11,7 +11,7 @@ import pytest
 import tiny_data
 from tiny_bundle import BRIDGE, make_tiny_bundle
 
-from TumorSynthLib import edit
+from TumorSynthLib import finishing
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.evaluate import Options, methods, methods_arms, methods_cost, methods_report, methods_summary, run
 from TumorSynthLib.evaluate.feature_sets import FEATURE_SETS
@@ -51,8 +51,11 @@ def drawn(tumor: Tumor, model: TextureModel, tiny_bundle: Bundle) -> Drawn:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One noise level, few features to calibrate."""
-    monkeypatch.setattr(edit, "NOISE_FACTORS", (0.0,))
-    monkeypatch.setattr(edit, "MATCHABLE", {name: edit.MATCHABLE[name] for name in ("firstorder_Mean", "firstorder_Variance")})
+    monkeypatch.setattr(finishing, "NOISE_LEVELS", (1.0,))
+    monkeypatch.setattr(finishing, "GRAINS", (0.7,))
+    monkeypatch.setattr(
+        finishing, "MATCHABLE", {name: finishing.MATCHABLE[name] for name in ("firstorder_Mean", "firstorder_Variance")}
+    )
 
 
 def made_up_costs(tumor: Tumor, model: TextureModel, steps: Sequence[int], progress: Any) -> dict[str, Any]:

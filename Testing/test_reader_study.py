@@ -15,7 +15,7 @@ import pytest
 import tiny_data
 from scipy import stats
 
-from TumorSynthLib import edit
+from TumorSynthLib import finishing
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.errors import DataError
@@ -101,8 +101,9 @@ def study(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path
     data = tiny_data.write_folder(folder / "data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader_study, "STEPS", 1)
-        patch.setattr(edit, "NOISE_FACTORS", (0.0,))
-        patch.setattr(edit, "MATCHABLE", {"firstorder_Mean": edit.MATCHABLE["firstorder_Mean"]})
+        patch.setattr(finishing, "NOISE_LEVELS", (1.0,))
+        patch.setattr(finishing, "GRAINS", (0.7,))
+        patch.setattr(finishing, "MATCHABLE", {"firstorder_Mean": finishing.MATCHABLE["firstorder_Mean"]})
         for name in ("study", "again"):
             write_study(data, "train", folder / f"{name}.html", tiny_bundle, StudySettings(title="A <b> & c"))
     return folder / "study.html"

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from TumorSynthLib import edit
+from TumorSynthLib import finishing
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.configs import DOMAINS
 from TumorSynthLib.errors import DataError, RequestError
@@ -42,8 +42,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few steps, one noise level, few features to calibrate."""
     for module in (synthesis, sensitivity):
         monkeypatch.setattr(module, "STEPS", 2)
-    monkeypatch.setattr(edit, "NOISE_FACTORS", (0.0,))
-    monkeypatch.setattr(edit, "MATCHABLE", {name: edit.MATCHABLE[name] for name in ("firstorder_Mean", "firstorder_Variance")})
+    monkeypatch.setattr(finishing, "NOISE_LEVELS", (1.0,))
+    monkeypatch.setattr(finishing, "GRAINS", (0.7,))
+    monkeypatch.setattr(
+        finishing, "MATCHABLE", {name: finishing.MATCHABLE[name] for name in ("firstorder_Mean", "firstorder_Variance")}
+    )
 
 
 def checked(report: dict[str, Any], out: Path, table: str, bundle: Bundle) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from TumorSynthLib.configs import WorkConfig
-from TumorSynthLib.edit import Candidate, TextureEdit, edit_region, finish, work_task
+from TumorSynthLib.edit import Candidate, TextureEdit, edit_region, work_task
 from TumorSynthLib.errors import GeometryError
+from TumorSynthLib.finishing import finish
 from TumorSynthLib.placing import air_warning, box_of
 from TumorSynthLib.protocol import Request, shape_targets
 from TumorSynthLib.resample import resample

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
-from TumorSynthLib.edit import Candidate, TextureEdit, edit_texture
+from TumorSynthLib.candidates import edit_texture
+from TumorSynthLib.edit import Candidate, TextureEdit
 from TumorSynthLib.joint_insertion import likely_volume, tumors_in_box
 from TumorSynthLib.neighborhood import displaced, relaxed, with_rim
 from TumorSynthLib.placing import box_of

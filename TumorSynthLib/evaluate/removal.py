@@ -8,9 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.candidates import edit_texture
 from TumorSynthLib.configs import WorkConfig
 from TumorSynthLib.device import choose_device
-from TumorSynthLib.edit import TextureEdit, edit_texture, work_task
+from TumorSynthLib.edit import TextureEdit, work_task
 from TumorSynthLib.errors import DataError
 from TumorSynthLib.evaluate.agreement import mean_estimate
 from TumorSynthLib.evaluate.cases import MODALITIES, Case, Progress, limited, read_case

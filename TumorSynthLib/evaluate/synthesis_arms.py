@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -160,5 +160,5 @@ def by_hand(region: EditRegion, tumor: Tumor, exemplars: list[dict[str, float]],
     mask = bent_ellipsoid(geometry, centroid(region.mask, geometry), volume, rng)
     made = case.intensity.denormalize(plain_texture(geometry, level, rng))
     values = composite(region.x, made, soft_border(mask, geometry.spacing))
-    own = EditRegion(region.box, geometry, region.x, region.u, mask, mask, region.weights)
+    own = replace(region, mask=mask, judged=mask)
     return Remade(values, mask, measured(own, case.intensity.normalize(values), case))

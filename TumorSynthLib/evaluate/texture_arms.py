@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from TumorSynthLib.bundle import Bundle
+from TumorSynthLib.candidates import edit_texture
 from TumorSynthLib.configs import WorkConfig
-from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, edit_region, edit_texture, finish, work_task
+from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, edit_region, work_task
 from TumorSynthLib.errors import FeatureError
 from TumorSynthLib.evaluate.cases import Case, Row, blanked, read_case
 from TumorSynthLib.feature_names import TEXTURE_FEATURES
 from TumorSynthLib.features import measure_texture
+from TumorSynthLib.finishing import finish
 from TumorSynthLib.intensity import MEAN
 from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale

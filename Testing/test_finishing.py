@@ -1,6 +1,5 @@
-"""How much noise a finished edit gets: levels around the best of the first ones are tried as well."""
+"""How noise and grain of a finished edit are chosen, and how far a typical variance is met."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,10 @@ import pytest
 from phantoms import middle, request
 from scipy import ndimage
 
-from TumorSynthLib import edit, synthesis
+from TumorSynthLib import finishing, synthesis
 from TumorSynthLib.configs import DOMAINS
-from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, between, edit_region, finish
+from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, edit_region
+from TumorSynthLib.finishing import finish
 from TumorSynthLib.intensity import MEAN, VARIANCE, Intensity
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.scaling import KNOTS, FeatureScale
@@ -22,16 +22,12 @@ from TumorSynthLib.volume_io import read_volume
 
 CT = next(domain for domain in DOMAINS if domain.id == "soft-tissue-ct")
 CONTRAST = "glcm_DifferenceAverage"
-SCALES = {CONTRAST: FeatureScale(tuple(np.linspace(0.0, 6.0, KNOTS)))}
-
-
-@pytest.mark.parametrize(("best", "tried"), [(0.0, [0.25]), (0.5, [0.25, 0.75]), (1.0, [0.75, 1.5]), (2.0, [1.5, 3.0])])
-def test_levels_between_the_best_and_its_neighbors_are_tried(best: float, tried: Sequence[float]) -> None:
-    assert between(best, edit.NOISE_FACTORS) == tried
-
-
-def test_a_level_without_others_has_nothing_beside_it() -> None:
-    assert between(1.0, (1.0,)) == []
+CORRELATION = "glcm_Correlation"
+SCALES = {
+    CONTRAST: FeatureScale(tuple(np.linspace(0.0, 6.0, KNOTS))),
+    CORRELATION: FeatureScale(tuple(np.linspace(-0.2, 1.0, KNOTS))),
+    MEAN: FeatureScale(tuple(np.linspace(0.0, 100.0, KNOTS))),
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +50,61 @@ def made(place: tuple[Scene, TextureEdit, np.ndarray], wanted: float) -> Candida
     return finish(scene, asked, edit_region(scene, asked), u, 3, SCALES)
 
 
-def test_the_level_that_measures_nearest_is_kept(place: tuple[Scene, TextureEdit, np.ndarray]) -> None:
+def test_the_noise_that_measures_nearest_is_kept(place: tuple[Scene, TextureEdit, np.ndarray]) -> None:
     plain, busy = made(place, 0.0), made(place, 100.0)
     assert plain.noise == 0.0 and busy.noise == 3.0
-    # A level that only the second round has: its own contrast is met exactly, and by no first one.
     contrast = {}
     for level in (0.5, 0.75, 1.0):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(edit, "NOISE_FACTORS", (level,))
+            patch.setattr(finishing, "NOISE_LEVELS", (level,))
             contrast[level] = made(place, 0.0).measured[CONTRAST]
     assert contrast[0.5] < contrast[0.75] < contrast[1.0]
     found = made(place, contrast[0.75])
     assert found.noise == 0.75 and found.distance == 0.0
+
+
+def blobs(region: EditRegion) -> np.ndarray:
+    """A prediction of white grain of 15 HU, and no patches."""
+    return np.random.default_rng(5).normal(60.0, 15.0, region.u.shape).astype(np.float32)
+
+
+def correlation(values: np.ndarray, region: EditRegion) -> float:
+    """What PyRadiomics measures of it in the mask."""
+    return finishing.measure_texture(values, region.mask, region.geometry, CT.radiomics, [CORRELATION])[CORRELATION]
+
+
+@pytest.mark.parametrize("grain", [-1.0, 0.0, 0.7, 1.5])
+def test_the_grain_that_measures_nearest_is_kept(
+    place: tuple[Scene, TextureEdit, np.ndarray], grain: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, ask, _ = place
+    region = edit_region(scene, ask)
+
+    def found(wanted: float) -> Candidate:
+        edit = TextureEdit(ask.mask, {CORRELATION: wanted}, noise=False, match=False)
+        return finish(scene, edit, region, blobs(region), 3, SCALES)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "GRAINS", (grain,))
+        wanted = found(0.0).measured[CORRELATION]
+    assert found(wanted).grain == grain and found(wanted).noise == 0.0 and found(wanted).distance == 0.0
+
+
+def test_where_no_texture_is_asked_the_grain_is_that_of_the_drawn_tumor(place: tuple[Scene, TextureEdit, np.ndarray]) -> None:
+    scene, ask, _ = place
+    region = edit_region(scene, ask)
+
+    def made(drawn: float, noise: bool) -> Candidate:
+        edit = TextureEdit(ask.mask, {MEAN: 60.0}, noise, drawn={CORRELATION: drawn})
+        return finish(scene, edit, region, blobs(region), 3, SCALES)
+
+    fine, coarse = made(0.0, False), made(0.8, False)
+    assert fine.grain == 0.0 and coarse.grain >= 1.5
+    low, high = (correlation(one.values.astype(np.float64), region) for one in (fine, coarse))
+    assert low < 0.1 and high > 0.6
+    # The noise is the scan's, whatever was drawn, and nobody is told to have asked for it.
+    assert [made(drawn, True).noise for drawn in (0.0, 0.8)] == [1.0, 1.0]
+    assert set(fine.measured) == {MEAN}
 
 
 def inside(region: EditRegion) -> np.ndarray:
@@ -73,7 +112,7 @@ def inside(region: EditRegion) -> np.ndarray:
     return region.mask & (region.weights > 0.99)
 
 
-@pytest.mark.parametrize(("typical", "sd"), [(True, 10.0 * edit.TYPICAL_STRETCH), (False, 50.0)])
+@pytest.mark.parametrize(("typical", "sd"), [(True, 10.0 * finishing.TYPICAL_STRETCH), (False, 50.0)])
 def test_a_typical_tumor_s_variance_stretches_the_prediction_only_so_far(
     place: tuple[Scene, TextureEdit, np.ndarray], typical: bool, sd: float
 ) -> None:
@@ -147,4 +186,4 @@ def test_progress_rises_to_the_end(place: tuple[Scene, TextureEdit, np.ndarray])
     scene, ask, u = place
     told: list[float] = []
     finish(scene, ask, edit_region(scene, ask), u, 3, SCALES, told.append)
-    assert told == sorted(told) and told[-1] == 1.0 and len(told) == len(set(told)) >= 5
+    assert told == sorted(told) and told[-1] == 1.0 and len(told) == len(set(told)) >= 4

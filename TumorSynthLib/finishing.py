@@ -1,0 +1,221 @@
+"""From a prediction to a finished edit: choose grain and noise, meet first-order targets, composite, measure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order
+from TumorSynthLib.descent import descend
+from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit
+from TumorSynthLib.features import measure_texture
+from TumorSynthLib.grain import LARGEST_GAIN, regrained, smoothed_within
+from TumorSynthLib.intensity import MEAN, VARIANCE
+from TumorSynthLib.noise import NoiseModel, add_noise, noise_power, quiet, sample, scan_noise, surroundings
+from TumorSynthLib.scaling import FeatureScale
+from TumorSynthLib.scene import Scene
+
+SMOOTH_SHARE = 0.2
+"""Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
+TYPICAL_STRETCH = 1.5
+"""Most that it is stretched towards the variance of a typical tumor, which nobody asked for."""
+_INSIDE, _FEWEST_INSIDE = 0.99, 64
+"""Weight from which on a voxel shows the tumor alone, and the voxels of this kind that a variance needs."""
+_GRAIN_MM = 2.0
+"""Standard deviation in mm of the Gaussian that parts a prediction's patches from its grain."""
+NOISE_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+"""Noise levels that may be tried, as shares of the surroundings' sd."""
+GRAINS = (-2.0, -1.0, 0.0, 0.7, 1.5, 2.5, 4.0)
+"""Grains that may be tried; see ``regrained``."""
+_START = (1.0, 0.7)
+"""Noise and grain to begin with: near to most tumors of the training data, so that few others have to be tried."""
+_NEAR_ENOUGH = 0.05
+"""Distance in normal scores from which on nothing nearer is looked for."""
+
+
+def finish(
+    scene: Scene,
+    edit: TextureEdit,
+    region: EditRegion,
+    u: np.ndarray,
+    seed: int,
+    scales: Mapping[str, FeatureScale],
+    progress: Callable[[float], None] | None = None,
+) -> Candidate:
+    """From a smooth prediction on the scan's grid (domain values) to a finished candidate."""
+    asked = dict(edit.features or {})
+    noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
+    limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
+
+    told = _Reports(progress)
+    sought, axes = _sought(edit, scales)
+
+    @cache
+    def made(point: tuple[float, ...]) -> tuple[Candidate, float]:
+        told.one_more()
+        level, grain = point
+        sd = 0.0 if noise is None else level * noise.model.sd
+        targets = _targets(edit)
+        grained = regrained(u, region.weights > 0, region.judged, grain, region.detail_mm, region.geometry.spacing)
+        if _is_typical(edit):
+            stretched = _typically_stretched(grained, region, edit, sd)
+        else:
+            stretched = _leveled(grained, region.judged, targets, sd)
+        noisy = stretched if noise is None else noise.added(stretched, level)
+        matched = match_first_order(noisy, region.judged, targets, region.u, region.weights)
+        values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
+        found = _measured(scene, region, values, sorted({*sought, *(name for name in asked if name in scales)}))
+        measured = {name: value for name, value in found.items() if name in asked}
+        # A drawn feature that could not be met is nobody's loss.
+        warnings = matched.warnings if asked else []
+        missed = _distance(measured, asked, scales)
+        candidate = Candidate(values, region.box, seed, missed, warnings, measured, level, grain)
+        return candidate, _distance({name: found[name] for name in sought}, sought, scales)
+
+    start = tuple(wish if wish in axis else axis[0] for wish, axis in zip(_START, axes, strict=True))
+    best, _ = made(descend(lambda point: made(point)[1], axes, start, _NEAR_ENOUGH))
+    told.end()
+    return best
+
+
+def _targets(edit: TextureEdit) -> dict[str, float]:
+    """First-order features to be met after the network: all that are asked, of the drawn ones mean and variance alone.
+
+    Tails that nobody asked for are not worth bending the values: the bend would turn noise into speckle. Nor is a typical
+    variance to be met in the whole mask, of whose border fat beside it may make more than that: it is met inside.
+    """
+    if not edit.match:
+        return {}
+    names = (MEAN,) if _is_typical(edit) else (MEAN, VARIANCE)
+    drawn = {name: edit.drawn[name] for name in names if name in edit.drawn}
+    return {name: value for name, value in {**drawn, **(edit.features or {})}.items() if name in MATCHABLE}
+
+
+def _is_typical(edit: TextureEdit) -> bool:
+    """Whether the variance is that of a typical tumor."""
+    return edit.match and edit.typical and VARIANCE in edit.drawn and VARIANCE not in (edit.features or {})
+
+
+def _sought(edit: TextureEdit, scales: Mapping[str, FeatureScale]) -> tuple[dict[str, float], tuple[Sequence[float], ...]]:
+    """Features by which noise and grain are chosen, and what there is to choose from.
+
+    Where texture is asked for it decides; else the grain follows the real tumor that was drawn, and the noise the scan.
+    """
+    asked = {name: value for name, value in (edit.features or {}).items() if name in scales}
+    plain = (1.0,) if edit.noise else (0.0,)
+    if _beyond_histogram(asked):
+        return asked, (NOISE_LEVELS if edit.noise else plain, GRAINS)
+    drawn = _beyond_histogram({name: value for name, value in edit.drawn.items() if name in scales})
+    return drawn, (plain, GRAINS if drawn else (0.0,))
+
+
+def _beyond_histogram(features: Mapping[str, float]) -> dict[str, float]:
+    """Those that depend on where the values are."""
+    return {name: value for name, value in features.items() if not name.startswith("firstorder_")}
+
+
+def _leveled(u: np.ndarray, mask: np.ndarray, targets: Mapping[str, float], noise_sd: float) -> np.ndarray:
+    """The smooth prediction brought to the asked mean and variance, less what the noise is going to add.
+
+    Stretched after the noise was added, it would stretch the noise as well.
+    """
+    mean, variance = float(u[mask].mean()), float(u[mask].var())
+    if VARIANCE not in targets or variance <= 0.0:
+        return u
+    gain = min(float(np.sqrt(_without_noise(targets[VARIANCE], noise_sd) / variance)), LARGEST_GAIN)
+    return (targets.get(MEAN, mean) + gain * (u - mean)).astype(np.float32)
+
+
+def _typically_stretched(u: np.ndarray, region: EditRegion, edit: TextureEdit, noise_sd: float) -> np.ndarray:
+    """The smooth prediction brought to the variance of a typical tumor inside of the feather, as far as it is worth it.
+
+    The variance of a real tumor is often the fat that its mask touches; in the midst of muscle it would become mottles of black
+    and white. So it is stretched by ``TYPICAL_STRETCH`` at most, and only in patches, as real tumors vary: the prediction's own
+    grain, as strong as these, would be speckle.
+    """
+    inside = region.judged & (region.weights > _INSIDE)
+    mask = inside if inside.sum() >= _FEWEST_INSIDE else region.judged
+    variance, mean = float(u[mask].var()), float(u[mask].mean())
+    wanted = min(_without_noise(edit.drawn[VARIANCE], noise_sd), TYPICAL_STRETCH**2 * variance)
+    if wanted <= variance:
+        return (mean + np.sqrt(wanted / max(variance, 1e-12)) * (u - mean)).astype(np.float32)
+    patches = smoothed_within(u - mean, mask, _GRAIN_MM, region.geometry.spacing)
+    (spread, shared), (_, grain) = np.cov(patches[mask], (u - mean - patches)[mask], bias=True)
+    more = np.sqrt(max(shared**2 + spread * (wanted - grain), 0.0)) - shared
+    gain = float(np.clip(more / max(spread, 1e-12), 1.0, LARGEST_GAIN))
+    return (u + (gain - 1.0) * patches).astype(np.float32)
+
+
+def _without_noise(variance: float, noise_sd: float) -> float:
+    """The share of a variance that is left to the prediction."""
+    return max(variance - noise_sd**2, SMOOTH_SHARE * variance, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Noise:
+    """The scan's noise around an edit, and one draw of it."""
+
+    model: NoiseModel
+    field: np.ndarray
+    power: float
+    written: np.ndarray
+    spacing: np.ndarray
+
+    @classmethod
+    def around(cls, region: EditRegion, u: np.ndarray, seed: int, tumor: bool) -> "_Noise":
+        """The noise of tissue like the prediction, near the edit.
+
+        Healthy tissue goes on as it is around. A tumor has no muscle fibers or vessels: only the scanner's noise goes on in it,
+        as the quiet part of the surroundings shows it (on real T1 tumors 0.7 of that power, but 0.2 of all surroundings').
+        """
+        spacing = region.geometry.spacing
+        near = surroundings(region.u, region.mask, spacing, like=u[region.mask], or_brighter=tumor)
+        if tumor:
+            near = quiet(region.u, near, spacing)
+        model = scan_noise(region.u, near, spacing)
+        field = sample(model, u.shape, np.random.default_rng((seed, 1)))
+        return cls(model, field, noise_power(region.u, near, spacing), region.weights > 0, spacing)
+
+    def added(self, u: np.ndarray, level: float) -> np.ndarray:
+        """The prediction with the noise at a share of its level."""
+        if level == 0.0:
+            return u
+        return add_noise(u, self.field, self.written, level**2 * self.power, self.spacing)[0]
+
+
+def _measured(scene: Scene, region: EditRegion, values: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Features of an edit, where any are to be measured."""
+    if not names:
+        return {}
+    u = scene.intensity.normalize(values)
+    found = measure_texture(u, region.judged, region.geometry, scene.domain.radiomics, names)
+    return {name: found[name] for name in names}
+
+
+def _distance(measured: Mapping[str, float], asked: Mapping[str, float], scales: Mapping[str, FeatureScale]) -> float:
+    if not measured:
+        return 0.0
+    errors = [scales[name].score(value) - scales[name].score(asked[name]) for name, value in measured.items()]
+    return float(np.sqrt(np.mean(np.square(errors))))
+
+
+class _Reports:
+    """Progress of a search of unknown length: it nears its end by the same share with everything that is tried."""
+
+    def __init__(self, progress: Callable[[float], None] | None) -> None:
+        self._progress, self._share = progress, 0.0
+
+    def one_more(self) -> None:
+        """Something else is tried."""
+        self._share += 0.2 * (1.0 - self._share)
+        self._tell()
+
+    def end(self) -> None:
+        """The best was found."""
+        self._share = 1.0
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._share)
