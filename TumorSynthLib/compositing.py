@@ -17,9 +17,9 @@ from TumorSynthLib.volume import mask_box
 Spacing = tuple[float, float, float] | np.ndarray
 Array = np.ndarray
 
-_RADII = (2.0, 4.4, 5.2, 6.0)
+_RADII = (2.0, 3.5, 4.25, 5.0)
 """Local radii in voxels that are told apart."""
-_SHARP, _SOFT = 2.0, 6.0
+_SHARP, _SOFT = 2.0, 5.0
 """Radii in voxels up to which there is no feather, and from which on it is whole."""
 BLUR = 0.8
 """Standard deviation of the whole feather, in finest voxels."""
