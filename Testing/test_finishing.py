@@ -158,7 +158,7 @@ def test_fat_beside_a_typical_tumor_does_not_make_it_flat(place: tuple[Scene, Te
     u = (60.0 + 5.0 * np.random.default_rng(2).normal(size=region.u.shape)).astype(np.float32)
     drawn = {MEAN: 60.0, VARIANCE: 25.0}
     found = finish(fat, TextureEdit(ask.mask, {}, noise=False, drawn=drawn, typical=True), region, u, 3, SCALES).values
-    assert found[inside(region)].std() == pytest.approx(5.0, rel=0.05) and found[region.mask].std() > 15.0
+    assert found[inside(region)].std() == pytest.approx(5.0, rel=0.05) and found[region.mask].std() > 10.0
     asked = TextureEdit(ask.mask, drawn, noise=False)
     # Asked for, it is met as far as the border leaves it possible, but for half of the deviation inside.
     assert 2.0 < finish(fat, asked, region, u, 3, SCALES).values[inside(region)].std() < 5.0

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order
-from TumorSynthLib.descent import descend
+from TumorSynthLib.descent import Point, descend
 from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit
 from TumorSynthLib.features import measure_texture
 from TumorSynthLib.grain import LARGEST_GAIN, regrained, smoothed_within
@@ -19,7 +19,7 @@ from TumorSynthLib.scene import Scene
 SMOOTH_SHARE = 0.2
 """Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
 TYPICAL_STRETCH = 1.5
-"""Most that it is stretched towards the variance of a typical tumor, which nobody asked for."""
+"""Most that a prediction is stretched towards the variance of a typical tumor, which nobody asked for."""
 _INSIDE, _FEWEST_INSIDE = 0.99, 64
 """Weight from which on a voxel shows the tumor alone, and the voxels of this kind that a variance needs."""
 _GRAIN_MM = 2.0
@@ -43,40 +43,70 @@ def finish(
     scales: Mapping[str, FeatureScale],
     progress: Callable[[float], None] | None = None,
 ) -> Candidate:
-    """From a smooth prediction on the scan's grid (domain values) to a finished candidate."""
-    asked = dict(edit.features or {})
-    noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
-    limits = (float(region.x.min()), np.inf) if scene.domain.normalization.kind == "identity" else None
+    """From a smooth prediction on the scan's grid (domain values) to a finished candidate.
 
+    Of the grains and noise levels that may be tried those are taken whose measured features are nearest to what is sought.
+    """
     told = _Reports(progress)
     sought, axes = _sought(edit, scales)
+    maker = _Maker(scene, edit, region, u, seed, scales, tuple(sought))
 
     @cache
-    def made(point: tuple[float, ...]) -> tuple[Candidate, float]:
+    def made(point: Point) -> tuple[Candidate, float]:
         told.one_more()
-        level, grain = point
-        sd = 0.0 if noise is None else level * noise.model.sd
-        targets = _targets(edit)
-        grained = regrained(u, region.weights > 0, region.judged, grain, region.detail_mm, region.geometry.spacing)
-        if _is_typical(edit):
-            stretched = _typically_stretched(grained, region, edit, sd)
-        else:
-            stretched = _leveled(grained, region.judged, targets, sd)
-        noisy = stretched if noise is None else noise.added(stretched, level)
-        matched = match_first_order(noisy, region.judged, targets, region.u, region.weights)
-        values = composite(region.x, scene.intensity.denormalize(matched.values), region.weights, limits=limits)
-        found = _measured(scene, region, values, sorted({*sought, *(name for name in asked if name in scales)}))
-        measured = {name: value for name, value in found.items() if name in asked}
-        # A drawn feature that could not be met is nobody's loss.
-        warnings = matched.warnings if asked else []
-        missed = _distance(measured, asked, scales)
-        candidate = Candidate(values, region.box, seed, missed, warnings, measured, level, grain)
-        return candidate, _distance({name: found[name] for name in sought}, sought, scales)
+        candidate, found = maker.made(*point)
+        return candidate, _distance(found, sought, scales)
 
     start = tuple(wish if wish in axis else axis[0] for wish, axis in zip(_START, axes, strict=True))
     best, _ = made(descend(lambda point: made(point)[1], axes, start, _NEAR_ENOUGH))
     told.end()
     return best
+
+
+class _Maker:
+    """Makes candidates of one prediction.
+
+    Parameters
+    ----------
+    scene, edit, region, u, seed, scales : as of ``finish``.
+    sought : features to measure, whether anybody asked for them or not.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        edit: TextureEdit,
+        region: EditRegion,
+        u: np.ndarray,
+        seed: int,
+        scales: Mapping[str, FeatureScale],
+        sought: Sequence[str],
+    ) -> None:
+        self.scene, self.edit, self.region, self.u, self.seed, self.scales = scene, edit, region, u, seed, scales
+        self.sought = sought
+        self._asked = {name: value for name, value in (edit.features or {}).items() if name in scales}
+        self._targets = _targets(edit)
+        self._noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
+        identity = scene.domain.normalization.kind == "identity"
+        self._limits = (float(region.x.min()), np.inf) if identity else None
+
+    def made(self, level: float, grain: float) -> tuple[Candidate, dict[str, float]]:
+        """The candidate of a noise level and a grain, and what is sought as it measures."""
+        region, edit = self.region, self.edit
+        sd = 0.0 if self._noise is None else level * self._noise.model.sd
+        u = regrained(self.u, region.weights > 0, region.judged, grain, region.detail_mm, region.geometry.spacing)
+        u = _typically_stretched(u, region, edit, sd) if _is_typical(edit) else _leveled(u, region.judged, self._targets, sd)
+        noisy = u if self._noise is None else self._noise.added(u, level)
+        matched = match_first_order(noisy, region.judged, self._targets, region.u, region.weights)
+        stored = self.scene.intensity.denormalize(matched.values)
+        values = composite(region.x, stored, region.weights, limits=self._limits)
+        found = _measured(self.scene, region, values, sorted({*self.sought, *self._asked}))
+        measured = {name: found[name] for name in self._asked}
+        # A drawn feature that could not be met is nobody's loss.
+        warnings = matched.warnings if edit.features else []
+        missed = _distance(measured, self._asked, self.scales)
+        candidate = Candidate(values, region.box, self.seed, missed, warnings, measured, level, grain)
+        return candidate, {name: found[name] for name in self.sought}
 
 
 def _targets(edit: TextureEdit) -> dict[str, float]:
