@@ -107,6 +107,17 @@ def test_where_no_texture_is_asked_the_grain_is_that_of_the_drawn_tumor(place: t
     assert set(fine.measured) == {MEAN}
 
 
+def test_a_tumor_of_one_voxel_has_no_grain(place: tuple[Scene, TextureEdit, np.ndarray]) -> None:
+    """Its texture cannot be measured, and nobody asked for any."""
+    scene, _, _ = place
+    mask = np.zeros(scene.scan.array.shape, dtype=bool)
+    mask[20, 20, 20] = True
+    edit = TextureEdit(mask, {}, noise=False, drawn={MEAN: 60.0, CORRELATION: 0.8})
+    region = edit_region(scene, edit)
+    found = finish(scene, edit, region, blobs(region), 3, SCALES)
+    assert found.grain == 0.0 and found.values[region.mask] == pytest.approx(60.0, abs=0.5)
+
+
 def inside(region: EditRegion) -> np.ndarray:
     """Voxels that show the tumor alone."""
     return region.mask & (region.weights > 0.99)

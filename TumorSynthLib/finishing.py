@@ -20,8 +20,8 @@ SMOOTH_SHARE = 0.2
 """Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
 TYPICAL_STRETCH = 1.5
 """Most that a prediction is stretched towards the variance of a typical tumor, which nobody asked for."""
-_INSIDE, _FEWEST_INSIDE = 0.99, 64
-"""Weight from which on a voxel shows the tumor alone, and the voxels of this kind that a variance needs."""
+_INSIDE, _FEWEST = 0.99, 64
+"""Weight from which on a voxel shows the tumor alone, and the voxels that a variance or a grain needs."""
 _GRAIN_MM = 2.0
 """Standard deviation in mm of the Gaussian that parts a prediction's patches from its grain."""
 NOISE_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
@@ -48,7 +48,7 @@ def finish(
     Of the grains and noise levels that may be tried those are taken whose measured features are nearest to what is sought.
     """
     told = _Reports(progress)
-    sought, axes = _sought(edit, scales)
+    sought, axes = _sought(edit, region, scales)
     maker = _Maker(scene, edit, region, u, seed, scales, tuple(sought))
 
     @cache
@@ -127,16 +127,20 @@ def _is_typical(edit: TextureEdit) -> bool:
     return edit.match and edit.typical and VARIANCE in edit.drawn and VARIANCE not in (edit.features or {})
 
 
-def _sought(edit: TextureEdit, scales: Mapping[str, FeatureScale]) -> tuple[dict[str, float], tuple[Sequence[float], ...]]:
+def _sought(
+    edit: TextureEdit, region: EditRegion, scales: Mapping[str, FeatureScale]
+) -> tuple[dict[str, float], tuple[Sequence[float], ...]]:
     """Features by which noise and grain are chosen, and what there is to choose from.
 
-    Where texture is asked for it decides; else the grain follows the real tumor that was drawn, and the noise the scan.
+    Where texture is asked for it decides; else the grain follows the real tumor that was drawn, but in the smallest tumors, which
+    have none, and the noise the scan.
     """
     asked = {name: value for name, value in (edit.features or {}).items() if name in scales}
     plain = (1.0,) if edit.noise else (0.0,)
     if _beyond_histogram(asked):
         return asked, (NOISE_LEVELS if edit.noise else plain, GRAINS)
-    drawn = _beyond_histogram({name: value for name, value in edit.drawn.items() if name in scales})
+    large = int(region.judged.sum()) >= _FEWEST
+    drawn = _beyond_histogram({name: value for name, value in edit.drawn.items() if name in scales and large})
     return drawn, (plain, GRAINS if drawn else (0.0,))
 
 
@@ -165,7 +169,7 @@ def _typically_stretched(u: np.ndarray, region: EditRegion, edit: TextureEdit, n
     grain, as strong as these, would be speckle.
     """
     inside = region.judged & (region.weights > _INSIDE)
-    mask = inside if inside.sum() >= _FEWEST_INSIDE else region.judged
+    mask = inside if inside.sum() >= _FEWEST else region.judged
     variance, mean = float(u[mask].var()), float(u[mask].mean())
     wanted = min(_without_noise(edit.drawn[VARIANCE], noise_sd), TYPICAL_STRETCH**2 * variance)
     if wanted <= variance:
