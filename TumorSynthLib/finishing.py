@@ -132,8 +132,8 @@ def _sought(
 ) -> tuple[dict[str, float], tuple[Sequence[float], ...]]:
     """Features by which noise and grain are chosen, and what there is to choose from.
 
-    Where texture is asked for it decides; else the grain follows the real tumor that was drawn, but in the smallest tumors, which
-    have none, and the noise the scan.
+    Where texture is asked for it decides; else the grain follows the real tumor that was drawn, but in the smallest tumors,
+    which have none, and the noise the scan.
     """
     asked = {name: value for name, value in (edit.features or {}).items() if name in scales}
     plain = (1.0,) if edit.noise else (0.0,)
