@@ -14,7 +14,8 @@ from TumorSynthLib.errors import Cancelled, GeometryError
 from TumorSynthLib.joint_insertion import shape_distance
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.scaling import FeatureScale
-from TumorSynthLib.soft_mask import FAINT, LEVEL, mask_of
+from TumorSynthLib.shape_measure import measure_mask
+from TumorSynthLib.soft_mask import FAINT, LEVEL, SPHERICITY, USUAL_ROUNDING, VOLUME, mask_of, rounded, tumor_mask
 from TumorSynthLib.volume import Geometry, Volume, work_grid
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
 
@@ -128,6 +129,40 @@ def test_no_soft_mask_is_no_tumor(volume: float | None) -> None:
     soft, grid = soft_balls(native, ((0.0, 0.0, 0.0), 9.0))
     mask, warnings = mask_of(0.5 * FAINT * soft, grid, native, everywhere(native), volume)
     assert not mask.any() and warnings == []
+
+
+def rough(native: Geometry) -> tuple[np.ndarray, Geometry]:
+    """A soft ball with lumps and arms, sure of itself."""
+    soft, grid = soft_balls(native, ((0.0, 0.0, 0.0), 12.0))
+    lumps = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=soft.shape), 2.0)
+    values = ndimage.gaussian_filter(soft, 3.0) + 0.35 * lumps / lumps.std()
+    return (values > 0.5).astype(np.float32), grid
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rounding_meets_the_asked_sphericity_and_keeps_the_volume(kind: str) -> None:
+    native = geometry(kind)
+    soft, grid = rough(native)
+    found = {}
+    for asked in (None, 0.3, 0.6, 0.7, 0.9):
+        targets = {VOLUME: 3000.0} if asked is None else {VOLUME: 3000.0, SPHERICITY: asked}
+        mask, warnings = tumor_mask(soft, grid, native, everywhere(native), targets)
+        assert mask.sum() == voxels(native, 3000.0) and warnings == [] and one_part(mask)
+        found[asked] = measure_mask(mask, native)[SPHERICITY]
+    usual = measure_mask(mask_of(rounded(soft, USUAL_ROUNDING), grid, native, everywhere(native), 3000.0)[0], native)
+    assert found[None] == usual[SPHERICITY]
+    assert found[0.3] <= found[0.6] <= found[0.7] <= found[0.9] and found[0.3] < found[None] < found[0.9]
+    assert found[0.3] < 0.6 and found[0.9] > 0.75, "what follows is about something"
+    assert [found[asked] for asked in (0.6, 0.7)] == [pytest.approx(asked, abs=0.05) for asked in (0.6, 0.7)]
+
+
+def test_a_ball_is_rounded_to_itself() -> None:
+    native = geometry("plain")
+    soft, grid = soft_balls(native, ((0.0, 0.0, 0.0), 12.0))
+    plain, _ = mask_of(soft, grid, native, everywhere(native), 4000.0)
+    mask, _ = tumor_mask(soft, grid, native, everywhere(native), {VOLUME: 4000.0})
+    assert 2.0 * (mask & plain).sum() / (mask.sum() + plain.sum()) > 0.98
+    assert not tumor_mask(0.0 * soft, grid, native, everywhere(native), {VOLUME: 4000.0, SPHERICITY: 0.8})[0].any()
 
 
 def test_the_distance_of_shapes_is_in_normal_scores_of_what_was_asked() -> None:

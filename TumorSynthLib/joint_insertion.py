@@ -18,7 +18,7 @@ from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.scene import Scene, inside_box
 from TumorSynthLib.shape_measure import measure_mask
-from TumorSynthLib.soft_mask import mask_of
+from TumorSynthLib.soft_mask import VOLUME, tumor_mask
 from TumorSynthLib.texture import Sampling, TextureModel
 from TumorSynthLib.volume import Geometry
 
@@ -26,7 +26,6 @@ FEWEST = 2
 """Voxels that features need; less is no tumor."""
 FILL = 0.3
 """Share of a box that a tumor fills, where its volume is not asked for: an ellipsoid fills half of one that fits tightly."""
-_VOLUME = "shape_VoxelVolume"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +72,7 @@ def tumors_in_box(
     images, soft = model.joint(task, sampling, lambda share: progress("sampling", share))
     found = []
     for number, (image, one, seed) in enumerate(zip(images, soft, seeds, strict=True)):
-        mask, warnings = mask_of(one, grid, scene.scan.geometry, allowed, targets.get(_VOLUME))
+        mask, warnings = tumor_mask(one, grid, scene.scan.geometry, allowed, targets)
         if mask.sum() < FEWEST:
             continue
         edit = TextureEdit(mask, dict(scene.texture), noise=request.noise, drawn=drawn, typical=True)
@@ -97,7 +96,7 @@ def tumors_in_box(
 def likely_volume(request: Request) -> float:
     """Volume in mm^3 of the tumor to be: the asked one, or ``FILL`` of the box."""
     low, high = (np.array(corner) for corner in box_of(request))
-    return float(shape_targets(request).get(_VOLUME, FILL * np.prod(high - low)))
+    return float(shape_targets(request).get(VOLUME, FILL * np.prod(high - low)))
 
 
 def shape_distance(

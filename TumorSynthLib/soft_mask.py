@@ -1,10 +1,21 @@
 """From a soft mask on the working grid to a tumor's mask on the scan's grid: one part, of the asked volume."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import ndimage
 
+from TumorSynthLib.descent import Point, descend
 from TumorSynthLib.resample import resample
+from TumorSynthLib.shape_measure import measure_mask
 from TumorSynthLib.volume import Geometry, mask_box
+
+VOLUME, SPHERICITY = "shape_VoxelVolume", "shape_Sphericity"
+"""Shape features that are met by where a soft mask is cut, and by how much it is rounded."""
+ROUNDINGS = (0.0, 0.06, 0.11, 0.17, 0.25, 0.35, 0.5)
+"""How much a soft mask may be rounded; see ``rounded``."""
+USUAL_ROUNDING = 0.11
+"""Rounding with which masks are on average as spherical as real tumors."""
 
 LEVEL = 0.5
 """Share of its largest value at which a soft mask is cut, where no volume is asked for: a tumor whose border is uncertain
@@ -15,6 +26,38 @@ FAINT = 0.02
 """Least value of the soft mask that a tumor of an asked volume may reach down to."""
 _TOLERANCE = 0.02
 _PLATEAU = 0.01
+_ROUND_ENOUGH = 0.01
+"""Difference of sphericity at which no better rounding is looked for."""
+
+
+def tumor_mask(
+    soft: np.ndarray, grid: Geometry, native: Geometry, allowed: np.ndarray, targets: Mapping[str, float]
+) -> tuple[np.ndarray, list[str]]:
+    """The mask of a soft mask, rounded as far as the asked sphericity wants it, or else as usual, and cut at the asked volume.
+
+    Cut as it is, a soft mask that is sure of more than the asked volume has thin arms, and its border lies where the image
+    shows the tissue beside the tumor. For the parameters see ``mask_of``; ``targets`` are the asked shape features.
+    """
+
+    def made(rounding: float) -> tuple[np.ndarray, list[str]]:
+        return mask_of(rounded(soft, rounding), grid, native, allowed, targets.get(VOLUME))
+
+    def missed(point: Point) -> float:
+        mask, warnings = made(point[0])
+        if mask.sum() < 2:
+            return np.inf
+        # A volume that is missed is worse than any form: without rounding, the largest part may be a splinter.
+        return abs(measure_mask(mask, native)[SPHERICITY] - targets[SPHERICITY]) + len(warnings)
+
+    if SPHERICITY not in targets:
+        return made(USUAL_ROUNDING)
+    return made(*descend(missed, (ROUNDINGS,), (USUAL_ROUNDING,), _ROUND_ENOUGH))
+
+
+def rounded(soft: np.ndarray, rounding: float) -> np.ndarray:
+    """A soft mask smoothed by a Gaussian whose standard deviation is a share of the radius of a ball of its volume."""
+    radius = float(np.cbrt(0.75 * soft.sum(dtype=np.float64) / np.pi))
+    return ndimage.gaussian_filter(soft, rounding * radius, mode="constant") if rounding * radius > 0.0 else soft
 
 
 def mask_of(

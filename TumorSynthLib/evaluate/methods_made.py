@@ -10,9 +10,9 @@ from TumorSynthLib.evaluate.mask_agreement import REAL
 from TumorSynthLib.evaluate.methods_arms import ARMS, CODEC, HANDMADE, OTHERS, SMOOTH, Drawn, Samples, widened_box
 from TumorSynthLib.evaluate.synthesis_arms import Remade, Remakes, by_hand, through_codec
 from TumorSynthLib.evaluate.texture_arms import Features, Finisher, Tumor
-from TumorSynthLib.joint_insertion import mask_of
 from TumorSynthLib.segmentation.overlap import dice
 from TumorSynthLib.shape_measure import measure_mask
+from TumorSynthLib.soft_mask import tumor_mask
 from TumorSynthLib.volume import Box, mask_box
 
 MAKERS = (*(name for name, arm in ARMS.items() if arm.boxed), HANDMADE)
@@ -101,8 +101,7 @@ def _mask(tumor: Tumor, samples: Samples, number: int) -> np.ndarray:
     if samples.soft is None:
         return tumor.mask
     allowed = widened_box(tumor.mask) & ((tumor.case.labels == 0) | tumor.mask)
-    volume = samples.asked.get("shape_VoxelVolume")
-    return mask_of(samples.soft[number], samples.grid, tumor.case.scan.geometry, allowed, volume)[0]
+    return tumor_mask(samples.soft[number], samples.grid, tumor.case.scan.geometry, allowed, samples.asked)[0]
 
 
 def _edited(work: Finisher, u: np.ndarray, asked: Features, seed: int, box: Box, twice: bool) -> _Made | None:
