@@ -12,9 +12,9 @@ from TumorSynthLib.volume import Geometry, mask_box
 
 VOLUME, SPHERICITY = "shape_VoxelVolume", "shape_Sphericity"
 """Shape features that are met by where a soft mask is cut, and by how much it is rounded."""
-ROUNDINGS = (0.0, 0.06, 0.11, 0.17, 0.25, 0.35, 0.5)
+ROUNDINGS = (0.0, 0.06, 0.13, 0.19, 0.27, 0.36, 0.5)
 """How much a soft mask may be rounded; see ``rounded``."""
-USUAL_ROUNDING = 0.11
+USUAL_ROUNDING = 0.13
 """Rounding with which masks are on average as spherical as real tumors."""
 
 LEVEL = 0.5
