@@ -1,6 +1,7 @@
 """From a soft mask on the working grid to a tumor's mask on the scan's grid: one part, of the asked volume."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from scipy import ndimage
@@ -15,7 +16,9 @@ VOLUME, SPHERICITY = "shape_VoxelVolume", "shape_Sphericity"
 ROUNDINGS = (0.0, 0.06, 0.13, 0.19, 0.27, 0.36, 0.5)
 """How much a soft mask may be rounded; see ``rounded``."""
 USUAL_ROUNDING = 0.13
-"""Rounding with which masks are on average as spherical as real tumors."""
+"""Rounding with which masks are on average about as spherical as real tumors; others are tried from there."""
+USUAL_SPHERICITY = 0.75
+"""Sphericity of a mask of which none is asked: that of 33 real soft-tissue sarcomas, on average."""
 
 LEVEL = 0.5
 """Share of its largest value at which a soft mask is cut, where no volume is asked for: a tumor whose border is uncertain
@@ -26,32 +29,32 @@ FAINT = 0.02
 """Least value of the soft mask that a tumor of an asked volume may reach down to."""
 _TOLERANCE = 0.02
 _PLATEAU = 0.01
-_ROUND_ENOUGH = 0.01
+_ROUND_ENOUGH = 0.02
 """Difference of sphericity at which no better rounding is looked for."""
 
 
 def tumor_mask(
     soft: np.ndarray, grid: Geometry, native: Geometry, allowed: np.ndarray, targets: Mapping[str, float]
 ) -> tuple[np.ndarray, list[str]]:
-    """The mask of a soft mask, rounded as far as the asked sphericity wants it, or else as usual, and cut at the asked volume.
+    """The mask of a soft mask, rounded until it is as spherical as asked or as usual, and cut at the asked volume.
 
     Cut as it is, a soft mask that is sure of more than the asked volume has thin arms, and its border lies where the image
     shows the tissue beside the tumor. For the parameters see ``mask_of``; ``targets`` are the asked shape features.
     """
+    wanted = targets.get(SPHERICITY, USUAL_SPHERICITY)
 
-    def made(rounding: float) -> tuple[np.ndarray, list[str]]:
-        return mask_of(rounded(soft, rounding), grid, native, allowed, targets.get(VOLUME))
+    @cache
+    def made(point: Point) -> tuple[np.ndarray, list[str]]:
+        return mask_of(rounded(soft, point[0]), grid, native, allowed, targets.get(VOLUME))
 
     def missed(point: Point) -> float:
-        mask, warnings = made(point[0])
+        mask, warnings = made(point)
         if mask.sum() < 2:
             return np.inf
         # A volume that is missed is worse than any form: without rounding, the largest part may be a splinter.
-        return abs(measure_mask(mask, native)[SPHERICITY] - targets[SPHERICITY]) + len(warnings)
+        return abs(measure_mask(mask, native)[SPHERICITY] - wanted) + len(warnings)
 
-    if SPHERICITY not in targets:
-        return made(USUAL_ROUNDING)
-    return made(*descend(missed, (ROUNDINGS,), (USUAL_ROUNDING,), _ROUND_ENOUGH))
+    return made(descend(missed, (ROUNDINGS,), (USUAL_ROUNDING,), _ROUND_ENOUGH))
 
 
 def rounded(soft: np.ndarray, rounding: float) -> np.ndarray:
