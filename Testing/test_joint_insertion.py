@@ -15,7 +15,7 @@ from TumorSynthLib.joint_insertion import shape_distance
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.shape_measure import measure_mask
-from TumorSynthLib.soft_mask import FAINT, LEVEL, SPHERICITY, USUAL_SPHERICITY, VOLUME, mask_of, tumor_mask
+from TumorSynthLib.soft_mask import FAINT, LEVEL, SPHERICITY, USUAL_SPHERICITY, VOLUME, mask_of, near, tumor_mask
 from TumorSynthLib.volume import Geometry, Volume, work_grid
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
 
@@ -152,6 +152,20 @@ def test_rounding_meets_the_asked_sphericity_and_keeps_the_volume(kind: str) -> 
     assert found[0.3] < 0.6 and found[0.9] > 0.75 and found[0.3] <= found[0.6] <= found[0.7] <= found[0.9]
     wished = {0.6: 0.6, 0.7: 0.7, None: USUAL_SPHERICITY}
     assert {asked: found[asked] for asked in wished} == {asked: pytest.approx(one, abs=0.06) for asked, one in wished.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_of_what_the_network_is_sure_of_the_part_at_the_point_is_cut(kind: str, side: float) -> None:
+    native = geometry(kind)
+    soft, grid = soft_balls(native, ((-11.0, 0.0, 0.0), 9.0), ((11.0, 0.0, 0.0), 10.0))
+    at = center(native) + np.array([side * 9.0, 3.0, 0.0])
+    mask, warnings = tumor_mask(near(soft, grid, at, 1500.0), grid, native, everywhere(native), {VOLUME: 1500.0})
+    points = native.to_ras(np.argwhere(mask))
+    assert mask.sum() == voxels(native, 1500.0) and warnings == [] and one_part(mask)
+    assert np.linalg.norm(points.mean(axis=0) - at) < 3.5 and np.linalg.norm(points - at, axis=1).min() < native.spacing.max()
+    # Nothing is added to what the network has.
+    assert np.all(near(soft, grid, at, 1500.0) <= soft)
 
 
 def test_a_ball_is_rounded_to_itself() -> None:

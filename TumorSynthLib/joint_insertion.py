@@ -18,7 +18,7 @@ from TumorSynthLib.resample import resample
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.scene import Scene, inside_box
 from TumorSynthLib.shape_measure import measure_mask
-from TumorSynthLib.soft_mask import VOLUME, tumor_mask
+from TumorSynthLib.soft_mask import VOLUME, near, tumor_mask
 from TumorSynthLib.texture import Sampling, TextureModel
 from TumorSynthLib.volume import Geometry
 
@@ -72,6 +72,7 @@ def tumors_in_box(
     images, soft = model.joint(task, sampling, lambda share: progress("sampling", share))
     found = []
     for number, (image, one, seed) in enumerate(zip(images, soft, seeds, strict=True)):
+        one = one if request.at is None else near(one, grid, request.at, targets[VOLUME])
         mask, warnings = tumor_mask(one, grid, scene.scan.geometry, allowed, targets)
         if mask.sum() < FEWEST:
             continue

@@ -1,6 +1,6 @@
 """From a soft mask on the working grid to a tumor's mask on the scan's grid: one part, of the asked volume."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -55,6 +55,23 @@ def tumor_mask(
         return abs(measure_mask(mask, native)[SPHERICITY] - wanted) + len(warnings)
 
     return made(descend(missed, (ROUNDINGS,), (USUAL_ROUNDING,), _ROUND_ENOUGH))
+
+
+def near(soft: np.ndarray, grid: Geometry, at: Sequence[float], volume_mm3: float) -> np.ndarray:
+    """A soft mask that falls with the distance from the point where the tumor is wanted, as a Gaussian as wide as the tumor.
+
+    Where the network is sure of much more than the asked volume, the part around the point is cut from it.
+
+    Parameters
+    ----------
+    soft : 0 to 1 on the working grid.
+    grid : the working grid.
+    at : the point, RAS mm.
+    volume_mm3 : asked volume.
+    """
+    points = grid.to_ras(np.moveaxis(np.indices(soft.shape), 0, -1))
+    radius = np.cbrt(0.75 * volume_mm3 / np.pi)
+    return np.asarray(soft * np.exp(-0.5 * np.sum((points - np.asarray(at)) ** 2, axis=-1) / radius**2), dtype=np.float32)
 
 
 def rounded(soft: np.ndarray, rounding: float) -> np.ndarray:
