@@ -16,6 +16,8 @@ from TumorSynthLib.noise import NoiseModel, add_noise, noise_power, quiet, sampl
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.scene import Scene
 
+CORRELATION = "glcm_Correlation"
+"""How alike neighbors are, whatever the contrast: unlike the other features it tells grain alone."""
 SMOOTH_SHARE = 0.2
 """Least share of an asked variance that the prediction itself keeps, whatever the noise adds."""
 TYPICAL_STRETCH = 1.5
@@ -140,7 +142,7 @@ def _sought(
     if _beyond_histogram(asked):
         return asked, (NOISE_LEVELS if edit.noise else plain, GRAINS)
     large = int(region.judged.sum()) >= _FEWEST
-    drawn = _beyond_histogram({name: value for name, value in edit.drawn.items() if name in scales and large})
+    drawn = {name: value for name, value in edit.drawn.items() if name == CORRELATION and name in scales and large}
     return drawn, (plain, GRAINS if drawn else (0.0,))
 
 
