@@ -69,6 +69,16 @@ def test_nothing_outside_enters_or_changes() -> None:
     assert np.array_equal(other[~INNER], bone[~INNER].astype(np.float32))
 
 
+def test_a_stray_voxel_far_from_all_others_keeps_the_level() -> None:
+    """The Gaussian finds next to nothing around it; that must not be read as nothing."""
+    where = np.zeros((60, 24, 12), dtype=bool)
+    where[2:20, 4:20, 2:10] = True
+    where[55, 12, 6] = True
+    values = 60.0 + np.random.default_rng(2).normal(0.0, 10.0, where.shape)
+    for grain in (4.0, 8.0):
+        assert abs(regrained(values, where, where, grain, 1.0, SPACING)[55, 12, 6] - 60.0) < 60.0
+
+
 def test_no_grain_is_no_change() -> None:
     values = np.random.default_rng(1).normal(0.0, 1.0, WHERE.shape)
     assert regrained(values, WHERE, INNER, 0.0, 1.0, SPACING) is values

@@ -15,7 +15,18 @@ from TumorSynthLib.joint_insertion import shape_distance
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.scaling import FeatureScale
 from TumorSynthLib.shape_measure import measure_mask
-from TumorSynthLib.soft_mask import FAINT, LEVEL, SPHERICITY, USUAL_SPHERICITY, VOLUME, mask_of, near, tumor_mask
+from TumorSynthLib.soft_mask import (
+    FAINT,
+    LEVEL,
+    ROUNDINGS,
+    SPHERICITY,
+    USUAL_SPHERICITY,
+    VOLUME,
+    mask_of,
+    near,
+    rounded,
+    tumor_mask,
+)
 from TumorSynthLib.volume import Geometry, Volume, work_grid
 from TumorSynthLib.volume_io import read_mask, read_volume, write_volume
 
@@ -166,6 +177,18 @@ def test_of_what_the_network_is_sure_of_the_part_at_the_point_is_cut(kind: str, 
     assert np.linalg.norm(points.mean(axis=0) - at) < 3.5 and np.linalg.norm(points - at, axis=1).min() < native.spacing.max()
     # Nothing is added to what the network has.
     assert np.all(near(soft, grid, at, 1500.0) <= soft)
+
+
+@pytest.mark.parametrize("share", [0.6, 1.0, 1.6])
+def test_the_volume_goes_before_the_form(share: float) -> None:
+    """A soft mask that falls slowly has the asked volume only when it is rounded far, and is a ball whatever is asked."""
+    native = geometry("plain")
+    soft, grid = soft_balls(native, ((0.0, 0.0, 0.0), 6.0), width=1.0)
+    most = max(int(mask_of(rounded(soft, one), grid, native, everywhere(native), 1e6)[0].sum()) for one in ROUNDINGS)
+    volume = share * most * native.voxel_volume_mm3
+    mask, warnings = tumor_mask(soft, grid, native, everywhere(native), {VOLUME: volume, SPHERICITY: 0.3})
+    assert mask.sum() == (voxels(native, volume) if share <= 1.0 else most)
+    assert bool(warnings) == (share > 1.0)
 
 
 def test_a_ball_is_rounded_to_itself() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from TumorSynthLib.aim import Aim
 from TumorSynthLib.configs import WorkConfig
-from TumorSynthLib.edit import Candidate, TextureEdit, asking, edit_region, without_blurred_border, work_task
+from TumorSynthLib.edit import Candidate, Prediction, TextureEdit, asking, edit_region, without_blurred_border, work_task
 from TumorSynthLib.finishing import finish
 from TumorSynthLib.healing import continued
 from TumorSynthLib.resample import resample
@@ -50,7 +50,7 @@ def edit_texture(
             u = continued(
                 region.u, region.mask, region.geometry.spacing, change, task.spacing, lambda: progress("sampling", 1.0)
             )
-        candidate = finish(scene, edit, region, u, seed, scales, finished)
+        candidate = finish(scene, edit, region, Prediction(u, task.spacing, seed), scales, finished)
         aim.correct(candidate.measured)
         found.append(candidate)
     return sorted(found, key=lambda candidate: candidate.distance)

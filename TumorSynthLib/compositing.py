@@ -100,10 +100,7 @@ def composite(
     result = original.astype(kind)
     band = weights > 0
     before, after = original[band].astype(np.float64), prediction[band].astype(np.float64)
-    if not np.all(np.isfinite(after)):
-        raise ImageError(
-            "prediction.nonfinite", "The model predicted values that are not finite.", "Try another seed or domain."
-        )
+    check_finite(after)
     blended = before + weights[band] * (after - before)
     low, high = limits if limits is not None else (-np.inf, np.inf)
     # What the scan itself holds stays allowed, so an unchanged prediction gives the original.
@@ -113,6 +110,19 @@ def composite(
         blended = np.clip(np.rint(blended), info.min, info.max)
     result[band] = blended.astype(kind)
     return result
+
+
+def check_finite(prediction: np.ndarray, where: np.ndarray | slice = slice(None)) -> None:
+    """Check that a prediction can be used.
+
+    Raises
+    ------
+    ImageError : when it is not finite where it is used.
+    """
+    if not np.all(np.isfinite(prediction[where])):
+        raise ImageError(
+            "prediction.nonfinite", "The model predicted values that are not finite.", "Try another seed or domain."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,6 +43,18 @@ class TextureEdit:
 
 
 @dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the networks made of an edit."""
+
+    u: np.ndarray
+    """Domain values on the scan's grid, smooth, shape of the edit's region."""
+    detail_mm: float
+    """Working voxel that it was made with: it has nothing finer."""
+    seed: int
+    """Of the sample, and of the noise that it gets."""
+
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """One finished edit."""
 
@@ -79,8 +91,6 @@ class EditRegion:
     mask: np.ndarray
     judged: np.ndarray
     weights: np.ndarray
-    detail_mm: float
-    """Finest detail that the networks see of it."""
 
 
 def working_grid(scan: Volume, mask: np.ndarray, work: WorkConfig) -> Geometry:
@@ -88,12 +98,8 @@ def working_grid(scan: Volume, mask: np.ndarray, work: WorkConfig) -> Geometry:
     box = mask_box(mask)
     geometry = scan.geometry
     ends = geometry.to_ras(np.array([box.start, np.array(box.stop) - 1]))
-    return work_grid(geometry, ends.mean(axis=0), _working_spacing(box, geometry, work), work.size)
-
-
-def _working_spacing(box: Box, geometry: Geometry, work: WorkConfig) -> float:
-    """Working voxel in mm for what fills a box."""
-    return choose_spacing(float((np.array(box.shape) * geometry.spacing).max()), geometry.spacing, work)
+    extent = float((np.array(box.shape) * geometry.spacing).max())
+    return work_grid(geometry, ends.mean(axis=0), choose_spacing(extent, geometry.spacing, work), work.size)
 
 
 def work_task(scene: Scene, edit: TextureEdit, work: WorkConfig) -> tuple[Task, Geometry]:
@@ -118,14 +124,12 @@ def asking(task: Task, scene: Scene, features: Mapping[str, float] | None) -> Ta
 def edit_region(scene: Scene, edit: TextureEdit) -> EditRegion:
     """The part of a scan that an edit reads and writes."""
     scan = scene.scan
-    tight = mask_box(edit.mask)
-    box = tight.expanded(SURROUNDINGS_MM / scan.geometry.spacing, scan.array.shape)
-    detail = _working_spacing(tight, scan.geometry, WorkConfig())
+    box = mask_box(edit.mask).expanded(SURROUNDINGS_MM / scan.geometry.spacing, scan.array.shape)
     geometry, x, mask = scan.geometry.cropped(box), scan.array[box.slices], edit.mask[box.slices]
     judged = mask if edit.judged is None else edit.judged[box.slices]
     # Healthy tissue continues its surroundings, so there is nothing to feather.
     weights = mask.astype(np.float32) if edit.features is None else soft_border(mask, geometry.spacing)
-    return EditRegion(box, geometry, x, scene.intensity.normalize(x), mask, judged, weights, detail)
+    return EditRegion(box, geometry, x, scene.intensity.normalize(x), mask, judged, weights)
 
 
 def without_blurred_border(scene: Scene, edit: TextureEdit) -> TextureEdit:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
-from TumorSynthLib.compositing import MATCHABLE, composite, match_first_order
+from TumorSynthLib.compositing import MATCHABLE, check_finite, composite, match_first_order
 from TumorSynthLib.descent import Point, descend
-from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit
+from TumorSynthLib.edit import Candidate, EditRegion, Prediction, TextureEdit
+from TumorSynthLib.errors import FeatureError
 from TumorSynthLib.features import measure_texture
 from TumorSynthLib.grain import LARGEST_GAIN, regrained, smoothed_within
 from TumorSynthLib.intensity import MEAN, VARIANCE
@@ -34,33 +34,39 @@ _START = (1.0, 0.7)
 """Noise and grain to begin with: near to most tumors of the training data, so that few others have to be tried."""
 _NEAR_ENOUGH = 0.05
 """Distance in normal scores from which on nothing nearer is looked for."""
+_WORTH = 0.02
+"""By how much a step has to come nearer to what nobody asked for: where noise hides the grain, one is as good as another."""
 
 
 def finish(
     scene: Scene,
     edit: TextureEdit,
     region: EditRegion,
-    u: np.ndarray,
-    seed: int,
+    prediction: Prediction,
     scales: Mapping[str, FeatureScale],
     progress: Callable[[float], None] | None = None,
 ) -> Candidate:
-    """From a smooth prediction on the scan's grid (domain values) to a finished candidate.
+    """From a smooth prediction to a finished candidate.
 
-    Of the grains and noise levels that may be tried those are taken whose measured features are nearest to what is sought.
+    Of the noise levels and grains that may be tried those are taken, by steps from the usual ones, whose features measure
+    nearest to what is sought.
+
+    Raises
+    ------
+    ImageError : when the prediction is not finite where it is used.
+    FeatureError : when what is asked for cannot be measured.
     """
     told = _Reports(progress)
     sought, axes = _sought(edit, region, scales)
-    maker = _Maker(scene, edit, region, u, seed, scales, tuple(sought))
-
-    @cache
-    def made(point: Point) -> tuple[Candidate, float]:
-        told.one_more()
-        candidate, found = maker.made(*point)
-        return candidate, _distance(found, sought, scales)
-
+    maker = _Maker(scene, edit, region, prediction, scales)
     start = tuple(wish if wish in axis else axis[0] for wish, axis in zip(_START, axes, strict=True))
-    best, _ = made(descend(lambda point: made(point)[1], axes, start, _NEAR_ENOUGH))
+
+    def make(point: Point) -> tuple[float, Candidate]:
+        told.one_more()
+        candidate = maker.made(*point)
+        return maker.distance(candidate, sought), candidate
+
+    best = descend(make, axes, start, _NEAR_ENOUGH, 0.0 if sought.keys() <= (edit.features or {}).keys() else _WORTH)
     told.end()
     return best
 
@@ -70,45 +76,53 @@ class _Maker:
 
     Parameters
     ----------
-    scene, edit, region, u, seed, scales : as of ``finish``.
-    sought : features to measure, whether anybody asked for them or not.
+    scene, edit, region, prediction, scales : as of ``finish``.
     """
 
     def __init__(
-        self,
-        scene: Scene,
-        edit: TextureEdit,
-        region: EditRegion,
-        u: np.ndarray,
-        seed: int,
-        scales: Mapping[str, FeatureScale],
-        sought: Sequence[str],
+        self, scene: Scene, edit: TextureEdit, region: EditRegion, prediction: Prediction, scales: Mapping[str, FeatureScale]
     ) -> None:
-        self.scene, self.edit, self.region, self.u, self.seed, self.scales = scene, edit, region, u, seed, scales
-        self.sought = sought
+        check_finite(prediction.u, region.weights > 0)
+        self.scene, self.edit, self.region, self.prediction, self.scales = scene, edit, region, prediction, scales
         self._asked = {name: value for name, value in (edit.features or {}).items() if name in scales}
         self._targets = _targets(edit)
-        self._noise = _Noise.around(region, u, seed, edit.features is not None) if edit.noise else None
+        tumor = edit.features is not None
+        self._noise = _Noise.around(region, prediction.u, prediction.seed, tumor) if edit.noise else None
         identity = scene.domain.normalization.kind == "identity"
         self._limits = (float(region.x.min()), np.inf) if identity else None
 
-    def made(self, level: float, grain: float) -> tuple[Candidate, dict[str, float]]:
-        """The candidate of a noise level and a grain, and what is sought as it measures."""
-        region, edit = self.region, self.edit
+    def made(self, level: float, grain: float) -> Candidate:
+        """The candidate of a noise level and a grain."""
+        region, edit, prediction = self.region, self.edit, self.prediction
         sd = 0.0 if self._noise is None else level * self._noise.model.sd
-        u = regrained(self.u, region.weights > 0, region.judged, grain, region.detail_mm, region.geometry.spacing)
+        u = regrained(prediction.u, region.weights > 0, region.judged, grain, prediction.detail_mm, region.geometry.spacing)
         u = _typically_stretched(u, region, edit, sd) if _is_typical(edit) else _leveled(u, region.judged, self._targets, sd)
         noisy = u if self._noise is None else self._noise.added(u, level)
         matched = match_first_order(noisy, region.judged, self._targets, region.u, region.weights)
         stored = self.scene.intensity.denormalize(matched.values)
         values = composite(region.x, stored, region.weights, limits=self._limits)
-        found = _measured(self.scene, region, values, sorted({*self.sought, *self._asked}))
-        measured = {name: found[name] for name in self._asked}
+        measured = self._measured(values, list(self._asked))
         # A drawn feature that could not be met is nobody's loss.
         warnings = matched.warnings if edit.features else []
         missed = _distance(measured, self._asked, self.scales)
-        candidate = Candidate(values, region.box, self.seed, missed, warnings, measured, level, grain)
-        return candidate, {name: found[name] for name in self.sought}
+        return Candidate(values, region.box, prediction.seed, missed, warnings, measured, level, grain)
+
+    def distance(self, candidate: Candidate, sought: Mapping[str, float]) -> float:
+        """How far a candidate is from what is sought; what nobody asked for and cannot be measured is infinitely far."""
+        if sought == self._asked:
+            return candidate.distance
+        try:
+            return _distance(self._measured(candidate.values, list(sought)), sought, self.scales)
+        except FeatureError:
+            return np.inf
+
+    def _measured(self, values: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+        """Features of an edit, where any are to be measured."""
+        if not names:
+            return {}
+        u = self.scene.intensity.normalize(values)
+        found = measure_texture(u, self.region.judged, self.region.geometry, self.scene.domain.radiomics, names)
+        return {name: found[name] for name in names}
 
 
 def _targets(edit: TextureEdit) -> dict[str, float]:
@@ -134,8 +148,8 @@ def _sought(
 ) -> tuple[dict[str, float], tuple[Sequence[float], ...]]:
     """Features by which noise and grain are chosen, and what there is to choose from.
 
-    Where texture is asked for it decides; else the grain follows the real tumor that was drawn, but in the smallest tumors,
-    which have none, and the noise the scan.
+    Where texture is asked for it decides. Else the noise is the scan's, and the grain follows the real tumor that was drawn,
+    but in the smallest tumors, which have none; as that tumor's border was another, nothing is sharpened for its sake.
     """
     asked = {name: value for name, value in (edit.features or {}).items() if name in scales}
     plain = (1.0,) if edit.noise else (0.0,)
@@ -143,7 +157,7 @@ def _sought(
         return asked, (NOISE_LEVELS if edit.noise else plain, GRAINS)
     large = int(region.judged.sum()) >= _FEWEST
     drawn = {name: value for name, value in edit.drawn.items() if name == CORRELATION and name in scales and large}
-    return drawn, (plain, GRAINS if drawn else (0.0,))
+    return drawn, (plain, [grain for grain in GRAINS if grain >= 0.0] if drawn else (0.0,))
 
 
 def _beyond_histogram(features: Mapping[str, float]) -> dict[str, float]:
@@ -218,15 +232,6 @@ class _Noise:
         if level == 0.0:
             return u
         return add_noise(u, self.field, self.written, level**2 * self.power, self.spacing)[0]
-
-
-def _measured(scene: Scene, region: EditRegion, values: np.ndarray, names: Sequence[str]) -> dict[str, float]:
-    """Features of an edit, where any are to be measured."""
-    if not names:
-        return {}
-    u = scene.intensity.normalize(values)
-    found = measure_texture(u, region.judged, region.geometry, scene.domain.radiomics, names)
-    return {name: found[name] for name in names}
 
 
 def _distance(measured: Mapping[str, float], asked: Mapping[str, float], scales: Mapping[str, FeatureScale]) -> float:

@@ -14,7 +14,7 @@ _FINE = 1.0
 
 
 def smoothed_within(values: np.ndarray, where: np.ndarray, sigma_mm: float, spacing: np.ndarray) -> np.ndarray:
-    """Gaussian mean over the voxels of ``where`` alone (normalized convolution), defined within its reach.
+    """Gaussian mean over the voxels of ``where`` alone (normalized convolution); it sinks to 0 where there are hardly any.
 
     Parameters
     ----------
@@ -49,11 +49,13 @@ def regrained(
     """
     if grain == 0.0:
         return values
-    if grain > 0.0:
-        changed = smoothed_within(values, where, grain * detail_mm, spacing)
-    else:
-        changed = values - grain * (values - smoothed_within(values, where, _FINE * detail_mm, spacing))
     mean, sd = float(values[judged].mean()), float(values[judged].std())
+    # About their mean, so that where the Gaussian finds next to nothing, in the thinnest arms, it finds the mean.
+    about = values - mean
+    if grain > 0.0:
+        changed = smoothed_within(about, where, grain * detail_mm, spacing)
+    else:
+        changed = about - grain * (about - smoothed_within(about, where, _FINE * detail_mm, spacing))
     center, spread = float(changed[judged].mean()), float(changed[judged].std())
     gain = min(sd / max(spread, 1e-12), LARGEST_GAIN)
     return np.where(where, mean + gain * (changed - center), values).astype(np.float32)

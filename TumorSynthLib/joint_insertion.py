@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from TumorSynthLib.configs import WorkConfig
-from TumorSynthLib.edit import Candidate, TextureEdit, edit_region, work_task
+from TumorSynthLib.edit import Candidate, Prediction, TextureEdit, edit_region, work_task
 from TumorSynthLib.errors import GeometryError
 from TumorSynthLib.finishing import finish
 from TumorSynthLib.placing import air_warning, box_of
@@ -73,7 +73,11 @@ def tumors_in_box(
     found = []
     for number, (image, one, seed) in enumerate(zip(images, soft, seeds, strict=True)):
         one = one if request.at is None else near(one, grid, request.at, targets[VOLUME])
-        mask, warnings = tumor_mask(one, grid, scene.scan.geometry, allowed, targets)
+
+        def alive(number: int = number) -> None:
+            progress("compositing", number / len(seeds))
+
+        mask, warnings = tumor_mask(one, grid, scene.scan.geometry, allowed, targets, alive)
         if mask.sum() < FEWEST:
             continue
         edit = TextureEdit(mask, dict(scene.texture), noise=request.noise, drawn=drawn, typical=True)
@@ -83,7 +87,8 @@ def tumors_in_box(
         def report(share: float, number: int = number) -> None:
             progress("compositing", (number + share) / len(seeds))
 
-        candidate = finish(scene, edit, region, u, seed, model.scales[scene.appearance.id], report)
+        prediction = Prediction(u, task.spacing, seed)
+        candidate = finish(scene, edit, region, prediction, model.scales[scene.appearance.id], report)
         missed = shape_distance(mask, scene.scan.geometry, targets, model.shape_scales)
         distance = float(np.hypot(candidate.distance, missed))
         kept = replace(candidate, distance=distance)

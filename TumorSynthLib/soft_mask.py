@@ -1,7 +1,6 @@
 """From a soft mask on the working grid to a tumor's mask on the scan's grid: one part, of the asked volume."""
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -34,27 +33,34 @@ _ROUND_ENOUGH = 0.02
 
 
 def tumor_mask(
-    soft: np.ndarray, grid: Geometry, native: Geometry, allowed: np.ndarray, targets: Mapping[str, float]
+    soft: np.ndarray,
+    grid: Geometry,
+    native: Geometry,
+    allowed: np.ndarray,
+    targets: Mapping[str, float],
+    alive: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, list[str]]:
     """The mask of a soft mask, rounded until it is as spherical as asked or as usual, and cut at the asked volume.
 
     Cut as it is, a soft mask that is sure of more than the asked volume has thin arms, and its border lies where the image
-    shows the tissue beside the tumor. For the parameters see ``mask_of``; ``targets`` are the asked shape features.
+    shows the tissue beside the tumor. For the parameters see ``mask_of``; ``targets`` are the asked shape features, and
+    ``alive`` is called now and then, and may raise to cancel.
     """
     wanted = targets.get(SPHERICITY, USUAL_SPHERICITY)
 
-    @cache
-    def made(point: Point) -> tuple[np.ndarray, list[str]]:
-        return mask_of(rounded(soft, point[0]), grid, native, allowed, targets.get(VOLUME))
-
-    def missed(point: Point) -> float:
-        mask, warnings = made(point)
+    def make(point: Point) -> tuple[float, tuple[np.ndarray, list[str]]]:
+        alive()
+        mask, warnings = mask_of(rounded(soft, point[0]), grid, native, allowed, targets.get(VOLUME))
         if mask.sum() < 2:
-            return np.inf
-        # A volume that is missed is worse than any form: without rounding, the largest part may be a splinter.
-        return abs(measure_mask(mask, native)[SPHERICITY] - wanted) + len(warnings)
+            return np.inf, (mask, warnings)
+        shape = measure_mask(mask, native)
+        missed = abs(shape[SPHERICITY] - wanted)
+        # A volume that is missed is worse than any form, the more the more is missing.
+        if warnings:
+            missed += 1.0 + abs(mask.sum() * native.voxel_volume_mm3 / targets[VOLUME] - 1.0)
+        return missed, (mask, warnings)
 
-    return made(descend(missed, (ROUNDINGS,), (USUAL_ROUNDING,), _ROUND_ENOUGH))
+    return descend(make, (ROUNDINGS,), (USUAL_ROUNDING,), _ROUND_ENOUGH)
 
 
 def near(soft: np.ndarray, grid: Geometry, at: Sequence[float], volume_mm3: float) -> np.ndarray:

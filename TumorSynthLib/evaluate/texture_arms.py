@@ -16,7 +16,7 @@ import numpy as np
 from TumorSynthLib.bundle import Bundle
 from TumorSynthLib.candidates import edit_texture
 from TumorSynthLib.configs import WorkConfig
-from TumorSynthLib.edit import Candidate, EditRegion, TextureEdit, edit_region, work_task
+from TumorSynthLib.edit import Candidate, EditRegion, Prediction, TextureEdit, edit_region, work_task
 from TumorSynthLib.errors import FeatureError
 from TumorSynthLib.evaluate.cases import Case, Row, blanked, read_case
 from TumorSynthLib.feature_names import TEXTURE_FEATURES
@@ -160,7 +160,7 @@ class Finisher:
     def finished(self, u: np.ndarray, edit: TextureEdit, seed: int) -> Candidate | None:
         """The same of an edit that may draw what it does not ask for."""
         try:
-            return finish(self.scene, edit, self.region, u, seed, self.scales)
+            return finish(self.scene, edit, self.region, Prediction(u, float(self.grid.spacing[0]), seed), self.scales)
         except FeatureError:
             return None
 
