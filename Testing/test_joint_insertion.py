@@ -260,7 +260,9 @@ def test_around_a_point_the_asked_volume_is_met(editor: Editor, tmp_path: Path, 
     mask, told = made(folder)
     assert mask.sum() == voxels(source.geometry, 3000.0) and one_part(mask) and told["steps"] == 1
     ras = source.geometry.to_ras(np.argwhere(mask))
-    assert np.abs(ras - place).max() < 0.5 * 1.4 * 2.0 * np.cbrt(3000.0 / (4.0 / 3.0 * np.pi)) + 1e-3
+    radius = np.cbrt(3000.0 / (4.0 / 3.0 * np.pi))
+    assert np.abs(ras - place).max() < 0.5 * 1.4 * 2.0 * radius + 1e-3
+    assert np.linalg.norm(ras.mean(axis=0) - place) < 0.25 * radius, "it lies where it was asked for"
     assert told["requested"] == {"shape_VoxelVolume": 3000.0}
     assert told["measured"]["shape_VoxelVolume"] == pytest.approx(mask.sum() * source.geometry.voxel_volume_mm3, rel=1e-5)
     assert_untouched_elsewhere(scan, folder, mask)

@@ -22,6 +22,8 @@ Spacing = tuple[float, float, float] | np.ndarray
 _COARSE = 1.7
 """An axis belongs to the high-pass when its spacing is at most this many times the finest."""
 _FEWEST = 30
+_LOUDEST = 6.0
+"""Most that a noise field is amplified: where hardly two voxels of a region are neighbors, its high-pass has next to no power."""
 _LAGS = 3
 _TAPS = 9
 _CLIP = 2.5
@@ -125,7 +127,7 @@ def _amplitude(own: np.ndarray, added: np.ndarray, power: float) -> float:
     scale = clipped_variance(added)
     if not np.isfinite(power) or scale <= 0.0 or clipped_variance(own) >= power:
         return 0.0
-    low, high = 0.0, 2.0 * float(np.sqrt(power / scale))
+    low, high = 0.0, min(2.0 * float(np.sqrt(power / scale)), _LOUDEST)
     for _ in range(16):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if clipped_variance(own + middle * added) < power else (low, middle)
