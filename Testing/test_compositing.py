@@ -409,3 +409,12 @@ def test_a_region_of_few_voxels_gets_noise_of_a_sane_level():
     noisy, amplitude = add_noise(np.zeros(scan.shape), noise, mask, noise_power(scan, around, ISO), ISO)
     assert 0.6 < amplitude < 1.7
     assert noise_power_ratio(np.where(mask, noisy, scan), mask, around, ISO) == pytest.approx(1.0, abs=0.2)
+
+
+def test_noise_of_single_voxels_is_no_louder_than_noise() -> None:
+    """None of them has a neighbor, so that their high-pass shows nothing of what is added."""
+    region = np.zeros((30, 30, 30), bool)
+    region[3:28:3, 3:28:3, 3:28:3] = True
+    field = np.random.default_rng(0).normal(0.0, 10.0, region.shape).astype(np.float32)
+    noisy, amplitude = add_noise(np.zeros(region.shape, np.float32), field, region, 90.0, (1.0, 1.0, 1.0))
+    assert amplitude <= 6.0 and np.abs(noisy).max() <= 6.0 * np.abs(field).max()

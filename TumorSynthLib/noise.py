@@ -23,7 +23,7 @@ _COARSE = 1.7
 """An axis belongs to the high-pass when its spacing is at most this many times the finest."""
 _FEWEST = 30
 _LOUDEST = 6.0
-"""Most that a noise field is amplified: where hardly two voxels of a region are neighbors, its high-pass has next to no power."""
+"""Most that a noise field is amplified: among voxels without neighbors its high-pass has next to no power."""
 _LAGS = 3
 _TAPS = 9
 _CLIP = 2.5
