@@ -12,6 +12,7 @@ from phantoms import ball, insert, middle, phantom, request
 from scipy import ndimage
 
 from TumorSynthLib.errors import Cancelled, GeometryError, OutputError, RequestError, TumorSynthError
+from TumorSynthLib.finishing import GRAINS, NOISE_LEVELS
 from TumorSynthLib.pipeline import Editor
 from TumorSynthLib.protocol import parse_request
 from TumorSynthLib.synthesis import candidate_seeds
@@ -57,6 +58,7 @@ def test_the_result_says_what_was_asked_measured_and_used(editor: Editor, scan: 
     assert len(told["measured"]) == 14 + 93
     distances = [candidate["distance"] for candidate in told["candidates"]]
     assert [candidate["kept"] for candidate in told["candidates"]] == [True, False]
+    assert all(candidate["noise"] in NOISE_LEVELS and candidate["grain"] in GRAINS for candidate in told["candidates"])
     assert distances == sorted(distances)
     assert any("glcm_Imc1" in warning for warning in told["warnings"])
     assert {path.name for path in folder.iterdir()} == {"image.nrrd", "segmentation.seg.nrrd", "preview.png", "result.json"}

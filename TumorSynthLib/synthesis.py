@@ -36,9 +36,12 @@ class Made:
     """The finished candidates, the kept one first."""
 
     def told(self) -> list[dict[str, Any]]:
-        """The candidates for ``result.json``."""
+        """The candidates for ``result.json``, with the noise and grain that were chosen for each."""
         kept = self.candidates[0]
-        return [{"seed": c.seed, "distance": c.distance, "kept": c is kept} for c in self.candidates]
+        return [
+            {"seed": c.seed, "distance": c.distance, "kept": c is kept, "noise": c.noise, "grain": c.grain}
+            for c in self.candidates
+        ]
 
 
 @dataclass(frozen=True, eq=False)
