@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from TumorSynthLib.descent import Point, descend
 from TumorSynthLib.resample import resample
+from TumorSynthLib.shape_field import BALL_VOLUME
 from TumorSynthLib.shape_measure import measure_mask
 from TumorSynthLib.volume import Geometry, mask_box
 
@@ -76,13 +77,13 @@ def near(soft: np.ndarray, grid: Geometry, at: Sequence[float], volume_mm3: floa
     volume_mm3 : asked volume.
     """
     points = grid.to_ras(np.moveaxis(np.indices(soft.shape), 0, -1))
-    radius = np.cbrt(0.75 * volume_mm3 / np.pi)
+    radius = np.cbrt(volume_mm3 / BALL_VOLUME)
     return np.asarray(soft * np.exp(-0.5 * np.sum((points - np.asarray(at)) ** 2, axis=-1) / radius**2), dtype=np.float32)
 
 
 def rounded(soft: np.ndarray, rounding: float) -> np.ndarray:
     """A soft mask smoothed by a Gaussian whose standard deviation is a share of the radius of a ball of its volume."""
-    radius = float(np.cbrt(0.75 * soft.sum(dtype=np.float64) / np.pi))
+    radius = float(np.cbrt(soft.sum(dtype=np.float64) / BALL_VOLUME))
     return ndimage.gaussian_filter(soft, rounding * radius, mode="constant") if rounding * radius > 0.0 else soft
 
 
